@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# make        build/xfwd            make V=1      show the commands
+# make test   every test            make demo     forward a port between namespaces and show it
+# make install [PREFIX=/usr/local] [DESTDIR=]     make clean
+
+VERSION := 0.1.0
+
+BUILD	:= build
+CC	?= gcc
+CLANG	?= clang
+BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+FLEX	?= flex
+BISON	?= bison
+PREFIX	?= /usr/local
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n' $(1) $(patsubst $(BUILD)/%,%,$@)
+endif
+
+WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+CFLAGS	?= -O2 -g
+CPPFLAGS := -D_GNU_SOURCE -DXFWD_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/user -I$(BUILD)
+HOSTFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(CPPFLAGS) -MMD -MP
+LIBS	:= -lbpf -lelf -lz -ljansson -lmnl
+
+BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -D__TARGET_ARCH_x86 -Wall -Wextra -Wshadow \
+	    -Ivmlinux -Iinclude -Ibpf -MMD -MP
+
+# The part of user space that needs neither root nor a kernel, and is tested so.
+MODEL	:= config diag print check compile parse
+# What every other tool of ours that talks to the running state shares with the command.
+USER	:= $(sort $(filter-out $(MODEL),$(basename $(notdir $(wildcard user/*.c)))))
+MODEL_OBJ := $(MODEL:%=$(BUILD)/user/%.o) $(BUILD)/user/parser.o $(BUILD)/user/lexer.o
+USER_OBJ  := $(USER:%=$(BUILD)/user/%.o)
+
+UNIT	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
+PROG	:= $(patsubst tests/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/prog/*_test.c))
+# Objects that the program tests share with the command: all but its main().
+PROG_OBJ := $(filter-out $(BUILD)/user/main.o,$(USER_OBJ)) $(MODEL_OBJ)
+PROG_LIB := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/prog/*.c)))
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all test demo install clean format check-format tests setup
+
+all: $(BUILD)/xfwd
+
+$(BUILD)/xfwd: $(USER_OBJ) $(MODEL_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(BUILD)/%.o: %.c
+	$(call say,CC)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(HOSTFLAGS) -c -o $@ $<
+
+$(BUILD)/%.o: $(BUILD)/%.c
+	$(call say,CC)
+	$(Q)$(CC) $(HOSTFLAGS) -c -o $@ $<
+
+$(BUILD)/user/parser.c $(BUILD)/user/parser.h &: user/parser.y
+	$(call say,BISON)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(BISON) -Werror --header=$(BUILD)/user/parser.h -o $(BUILD)/user/parser.c $<
+
+$(BUILD)/user/lexer.c $(BUILD)/user/lexer.h &: user/lexer.l
+	$(call say,FLEX)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(FLEX) --header-file=$(BUILD)/user/lexer.h -o $(BUILD)/user/lexer.c $<
+
+# Generated headers exist before anything that includes them is compiled for the first time.
+$(MODEL_OBJ): | $(BUILD)/user/parser.h $(BUILD)/user/lexer.h
+$(USER_OBJ): | $(BUILD)/xfwd.skel.h
+
+$(BUILD)/bpf/%.o: bpf/%.c
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPFFLAGS) -MF $(BUILD)/bpf/$*.d -MT $@ -c -o $@ $<
+
+$(BUILD)/xfwd.skel.h: $(BUILD)/bpf/xfwd.bpf.o
+	$(call say,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name xfwd_bpf > $@
+
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(MODEL_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+
+$(BUILD)/tests/prog/%: $(BUILD)/tests/prog/%.o $(PROG_LIB) $(PROG_OBJ)
+	$(call say,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/tests/prog/%.o: | $(BUILD)/xfwd.skel.h
+
+tests: $(UNIT) $(PROG)
+
+# Installs the packages that building and testing need, then starts over with them in place.
+setup:
+	$(Q)scripts/setup
+
+test: setup
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)tests/run
+
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo
+
+install: all
+	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd
+
+format:
+	clang-format -i $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
+
+check-format:
+	clang-format --dry-run -Werror $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The flow table's keys and values.
+ *
+ * A flow is two entries: one under the tuple that its first packet had (original), one under the
+ * tuple that answers to it have (reply). Each holds the whole rewrite of its direction, so an
+ * established packet costs one lookup. The two are found from each other without a link: the key of
+ * the other entry is this entry's rewritten tuple with its two ends exchanged.
+ *
+ * Addresses and ports are in network byte order. For ICMP echo, both ports hold the identifier.
+ * For protocols without ports both are 0. Times are the low 32 bits of jiffies.
+ */
+#ifndef XFWD_FLOW_H
+#define XFWD_FLOW_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+struct flow_key4 {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+/* flow.flags: how this entry's direction is rewritten, and which direction it is. */
+#define FLOW_REPLY    (1U << 0)
+#define FLOW_SNAT     (1U << 1) /* source address or port changes */
+#define FLOW_DNAT     (1U << 2) /* destination address or port changes */
+#define FLOW_TO_LOCAL (1U << 3) /* this direction ends at this host */
+
+/* flow.tcp_seen: segments seen in this entry's direction. */
+#define TCP_SEEN_SYN  (1U << 0)
+#define TCP_SEEN_ACK  (1U << 1) /* an acknowledgement that carries no SYN */
+#define TCP_SEEN_FIN  (1U << 2)
+#define TCP_SEEN_RST  (1U << 3)
+
+/* What the entries of every address family share. */
+struct flow {
+	__be16 sport; /* rewritten ports */
+	__be16 dport;
+	__u16 addr_delta; /* RFC 1624: ones' complement sum of ~old + new over the addresses */
+	__u16 port_delta; /* the same over the ports */
+	__u32 used; /* jiffies of this direction's last packet, or of its creation */
+	__u8 flags;
+	__u8 tcp_seen;
+	__u16 generation; /* low bits of the ruleset's generation that made or confirmed it */
+	__u32 rule_in; /* counter slots; 0: none */
+	__u32 rule_out;
+	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
+	__u64 bytes; /* layer 3 bytes */
+	__u32 created; /* jiffies */
+	__u32 reserved[3]; /* zero */
+};
+
+/* With its 16-byte key and the kernel's element header: 128 bytes, two cache lines. */
+struct flow4 {
+	struct flow flow;
+	__be32 saddr; /* rewritten addresses */
+	__be32 daddr;
+};
+
+/* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
+struct fragment_key4 {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 id;
+	__u8 proto;
+	__u8 pad;
+};
+
+struct fragment {
+	__be16 sport;
+	__be16 dport;
+	__u32 seen; /* jiffies */
+};
+
+/*
+ * Lifetimes, in jiffies in `struct settings` and in seconds in the configuration.
+ * X(NAME, "name", default seconds): RFC 4787 R5, RFC 5382 R5, RFC 5508 R2 give the least values.
+ */
+#define XFWD_TIMEOUTS(X) \
+	X(TCP_OPENING, "tcp-opening", 240) \
+	X(TCP_ESTABLISHED, "tcp", 7440) \
+	X(TCP_CLOSING, "tcp-closing", 240) \
+	X(UDP, "udp", 300) \
+	X(ICMP, "icmp", 60) \
+	X(OTHER, "other", 600) \
+	X(UNANSWERED, "unanswered", 120)
+
+enum timeout {
+#define XFWD_TIMEOUT_ENUM(name, text, seconds) TIMEOUT_##name,
+	XFWD_TIMEOUTS(XFWD_TIMEOUT_ENUM)
+#undef XFWD_TIMEOUT_ENUM
+		TIMEOUT_COUNT,
+};
+
+_Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct fragment_key4) == 12, "no hidden padding");
+_Static_assert(sizeof(struct fragment) == 8, "no hidden padding");
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The compiled rules: what user space writes and the classifier reads.
+ *
+ * A ruleset is three inner maps that are replaced together: the masks, an index from masked packet
+ * to rule, and the rules' actions. `settings.active` says which of two sets is in force.
+ *
+ * Classification is tuple-space search: each distinct combination of masks in use is one hash
+ * lookup. Among the rules that match, the lowest rank wins: the user's order, as in netfilter.
+ * Port ranges are split into prefixes, each an entry of its own.
+ */
+#ifndef XFWD_RULESET_H
+#define XFWD_RULESET_H
+
+#include "flow.h"
+#include "limits.h"
+
+/* netfilter's PREROUTING and POSTROUTING. */
+enum stage {
+	STAGE_IN,
+	STAGE_OUT,
+	STAGE_COUNT,
+};
+
+enum family {
+	FAMILY_IP4,
+	FAMILY_IP6,
+	FAMILY_COUNT,
+};
+
+/*
+ * A packet as the rules see it, and, ANDed with a mask, the key of the index. IPv4 addresses are in
+ * the first word. All of it in network byte order but the interface index.
+ */
+struct rule_key {
+	__be32 saddr[4];
+	__be32 daddr[4];
+	__u32 ifindex; /* in: where it came from; out: where it goes */
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 stage; /* enum stage */
+	__u16 mask; /* position in ruleset.masks; never masked */
+};
+
+struct rule_mask {
+	struct rule_key bits; /* stage is all ones; mask is 0 */
+	__u32 best_rank; /* lowest rank of any rule under this mask; masks are in this order */
+};
+
+struct ruleset {
+	__u32 mask_count[STAGE_COUNT][FAMILY_COUNT];
+	struct rule_mask masks[STAGE_COUNT][FAMILY_COUNT][XFWD_MASKS_MAX];
+};
+
+struct rule_ref {
+	__u32 rank; /* position in the user's order, from 0 */
+	__u32 action; /* position in the actions */
+};
+
+enum rule_action_kind {
+	RULE_ACCEPT,
+	RULE_DROP,
+	RULE_DNAT,
+	RULE_REDIRECT,
+	RULE_SNAT,
+	RULE_MASQUERADE,
+	RULE_KIND_COUNT,
+};
+
+/* rule_action.flags */
+#define RULE_PORT_SHIFT  (1U << 0) /* target range as wide as the matched one: shift port by port */
+#define RULE_PORT_SET    (1U << 1) /* the target names a port or a range of ports */
+#define RULE_PORT_RANDOM (1U << 2) /* never keep the port */
+
+struct rule_action {
+	__u8 kind; /* enum rule_action_kind */
+	__u8 family; /* enum family */
+	__u16 flags;
+	__be32 addr_min[4]; /* target addresses; ignored by redirect and masquerade */
+	__be32 addr_max[4];
+	__u16 port_min; /* host byte order; with RULE_PORT_SET */
+	__u16 port_max;
+	__u16 match_port_min; /* host byte order; with RULE_PORT_SHIFT */
+	__u16 pad;
+	__u32 slot; /* of its counters, from 1 */
+};
+
+/* Per CPU, in chunks of XFWD_COUNTER_CHUNK: slot / chunk size, then slot % chunk size. */
+struct rule_counter {
+	__u64 flows;
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct verdict_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* settings.flags */
+#define SETTING_TCP_LOOSE      (1U << 0) /* a TCP segment without SYN may begin a flow */
+#define SETTING_GUARD_LOOPBACK (1U << 1) /* route_localnet is on: 127/8 may not come from a wire */
+
+struct settings {
+	__u32 layout; /* XFWD_LAYOUT */
+	__u32 active; /* which of the two rulesets is in force */
+	__u32 generation; /* goes up with each change of rules */
+	__u32 flags;
+	__u32 flow_max;
+	__u32 hz; /* jiffies a second */
+	__u32 timeout[TIMEOUT_COUNT]; /* jiffies */
+	__u32 pad;
+};
+
+/* iface.flags */
+#define IFACE_ATTACHED_EGRESS (1U << 0) /* our tc_egress runs there */
+#define IFACE_NO_ETHERNET     (1U << 1) /* layer 3 device: frames begin with the IP header */
+
+/* What the pipeline knows of an interface; the key is its index. */
+struct iface {
+	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
+	__u32 flags;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
+_Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
+_Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
+_Static_assert(sizeof(struct rule_ref) == 8, "no hidden padding");
+_Static_assert(sizeof(struct rule_action) == 48, "no hidden padding");
+_Static_assert(sizeof(struct settings) == 56, "no hidden padding");
+_Static_assert(sizeof(struct iface) == 16, "no hidden padding");
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Diagnostics: every error in the input, each with its place, the line and a caret.
+ *
+ *   xfwd.conf:12:39: port out of range (1-65535)
+ *       dnat in eth0 tcp to :99999 -> 10.0.0.5
+ *                           ^~~~~~
+ */
+#ifndef XFWD_DIAG_H
+#define XFWD_DIAG_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Where a token stands; lines and columns count from 1, columns in bytes. last_column is included. */
+struct location {
+	const char *file; /* "command line" for arguments; owned by the diag it is reported to */
+	int line;
+	int first_column;
+	int last_column;
+};
+
+struct diag_entry {
+	char *file;
+	int line;
+	int first_column;
+	int last_column;
+	char *text; /* the message */
+	char *source; /* the line it is about, without its newline; may be NULL */
+};
+
+struct diag {
+	struct diag_entry *entries;
+	size_t count;
+	size_t room;
+};
+
+void diag_init(struct diag *diag);
+void diag_free(struct diag *diag);
+/* `source` is the text of the line (up to newline or NUL), or NULL. */
+void diag_error(struct diag *diag, const struct location *where, const char *source,
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
+/* Prints every entry, in order of file and line. */
+void diag_print(const struct diag *diag, FILE *out);
+/* The candidate nearest to `word` (edit distance at most 2 and less than half its length), or NULL. */
+const char *diag_nearest(const char *word, const char *const *candidates, size_t count);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Text to rule model. One grammar serves files and the command line. Needs no root and no kernel. */
+#ifndef XFWD_PARSE_H
+#define XFWD_PARSE_H
+
+#include "config.h"
+#include "diag.h"
+
+/*
+ * Where each rule and interface of a config came from, so that later checks can point at it.
+ * Parallel to config->rules and config->interfaces.
+ */
+struct rule_origin {
+	struct location rule; /* its first word */
+	struct location ifname; /* line 0: not given */
+	struct location from;
+	struct location to;
+	struct location target;
+	char *source; /* the rule's line */
+};
+
+struct origins {
+	struct rule_origin *rules;
+	size_t rule_count;
+	struct rule_origin *interfaces; /* only rule, ifname and source are used */
+	size_t interface_count;
+	char **files; /* names that locations point to */
+	size_t file_count;
+};
+
+void origins_free(struct origins *origins);
+
+/* The whole file, with its includes ("-": standard input). Errors go to diag. 0, -EINVAL, -ENOMEM. */
+int parse_file(const char *path, struct config *config, struct origins *origins, struct diag *diag);
+/* Exactly one rule, as after `xfwd add`. */
+int parse_rule(const char *text, struct rule *rule, struct rule_origin *origin, struct diag *diag);
+
+#endif
