@@ -27,6 +27,14 @@
 /* Fragmented datagrams whose ports are remembered at one time. */
 #define XFWD_FRAGMENTS_MAX  4096
 
+/* What user space keeps of the running configuration; the programs do not read it. */
+#define XFWD_RULE_RECORD_SIZE	 148
+#define XFWD_RUNNING_RECORD_SIZE 8192
+#define XFWD_SYSCTLS_MAX	 1024
+#define XFWD_SYSCTL_PATH	 96
+#define XFWD_SYSCTL_VALUE	 16
+#define XFWD_ATTACHMENT_SIZE	 192
+
 /* Ports tried for one packet before it is dropped as "no_port". */
 #define XFWD_PORT_TRIES     128
 

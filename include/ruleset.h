@@ -110,7 +110,7 @@ struct settings {
 	__u32 flow_max;
 	__u32 hz; /* jiffies a second */
 	__u32 timeout[TIMEOUT_COUNT]; /* jiffies */
-	__u32 pad;
+	__u32 timeout_least; /* the shortest of them: no flow used since then can have expired */
 };
 
 /* iface.flags */

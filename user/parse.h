@@ -16,7 +16,7 @@ struct rule_origin {
 	struct location from;
 	struct location to;
 	struct location target;
-	char *source; /* the rule's line */
+	const char *source; /* its line, up to newline or NUL; borrowed from origins.texts */
 };
 
 struct origins {
@@ -25,14 +25,23 @@ struct origins {
 	struct rule_origin *interfaces; /* only rule, ifname and source are used */
 	size_t interface_count;
 	char **files; /* names that locations point to */
+	char **texts; /* what the files hold; parallel to files */
 	size_t file_count;
 };
 
 void origins_free(struct origins *origins);
 
-/* The whole file, with its includes ("-": standard input). Errors go to diag. 0, -EINVAL, -ENOMEM. */
+/*
+ * The whole file, with its includes ("-": standard input), into a config fresh from config_init().
+ * Errors go to diag, every wrong line once; rules of the other lines are in config all the same, so
+ * that they can be checked in the same run. origins needs origins_free() on failure, too.
+ * 0, -EINVAL, -ENOMEM.
+ */
 int parse_file(const char *path, struct config *config, struct origins *origins, struct diag *diag);
-/* Exactly one rule, as after `xfwd add`. */
+/* The same for text at hand; `name` is what errors call it, and where its includes are relative to. */
+int parse_text(const char *name, const char *text, size_t length, struct config *config,
+	       struct origins *origins, struct diag *diag);
+/* Exactly one rule, as after `xfwd add`. origin->source is `text` itself. 0, -EINVAL, -ENOMEM. */
 int parse_rule(const char *text, struct rule *rule, struct rule_origin *origin, struct diag *diag);
 
 #endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Counters: per verdict and hook, and per rule. All per CPU. */
+#ifndef XFWD_ACCOUNT_H
+#define XFWD_ACCOUNT_H
+
+#include "maps.h"
+#include "packet.h"
+
+static __always_inline struct rule_counter *rule_counter(__u32 slot)
+{
+	__u32 chunk = slot / XFWD_COUNTER_CHUNK, at = slot % XFWD_COUNTER_CHUNK;
+	void *inner = bpf_map_lookup_elem(&rule_counters, &chunk);
+
+	return inner ? bpf_map_lookup_elem(inner, &at) : NULL;
+}
+
+static __always_inline void rule_count_packet(__u32 slot, __u32 bytes)
+{
+	struct rule_counter *counter;
+
+	if (!slot)
+		return;
+	counter = rule_counter(slot);
+	if (counter) {
+		counter->packets++;
+		counter->bytes += bytes;
+	}
+}
+
+static __always_inline void rule_count_flow(__u32 slot)
+{
+	struct rule_counter *counter;
+
+	if (!slot)
+		return;
+	counter = rule_counter(slot);
+	if (counter)
+		counter->flows++;
+}
+
+static __always_inline void verdict_count(const struct packet *p, enum verdict verdict)
+{
+	__u32 at = p->hook * VERDICT_COUNT + verdict;
+	struct verdict_counter *counter = bpf_map_lookup_elem(&verdict_counters, &at);
+
+	if (counter) {
+		counter->packets++;
+		counter->bytes += p->l3_length;
+	}
+}
+
+#endif

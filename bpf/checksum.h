@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Internet checksum arithmetic (RFC 1071), for incremental updates by equation 3 of RFC 1624:
+ * HC' = ~(~HC + ~m + m'). A "delta" is ~m + m', so deltas of several fields simply add up.
+ *
+ * Sums are over words as they lie in memory: the ones' complement sum does not depend on byte order.
+ */
+#ifndef XFWD_CHECKSUM_H
+#define XFWD_CHECKSUM_H
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+/* 32-bit ones' complement addition: the carry goes round. */
+static __always_inline __u32 csum_add(__u32 sum, __u32 word)
+{
+	sum += word;
+	return sum + (sum < word);
+}
+
+/* To 16 bits, not complemented. The second step takes in the carry of the first. */
+static __always_inline __u16 csum_fold(__u32 sum)
+{
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+static __always_inline __u16 csum_delta16(__u16 from, __u16 to)
+{
+	return csum_fold((__u16)~from + (__u32)to);
+}
+
+static __always_inline __u16 csum_delta32(__u32 from, __u32 to)
+{
+	return csum_fold(csum_add(~from, to));
+}
+
+/* Both summands are folded already. */
+static __always_inline __u16 csum_delta_add(__u16 a, __u16 b)
+{
+	return csum_fold((__u32)a + b);
+}
+
+/*
+ * The checksum field `check` after its data changed by `delta`. The result is 0xffff only where
+ * check is 0xffff and nothing changed: an IPv4 header sum of 0 comes out as 0x0000, as it must.
+ */
+static __always_inline __u16 csum_replace(__u16 check, __u16 delta)
+{
+	return ~csum_fold((__u16)~check + (__u32)delta);
+}
+
+/*
+ * The same for UDP over IPv4 (RFC 768): 0 says that there is no checksum and stays; a sum that
+ * computes to 0 is sent as 0xffff.
+ */
+static __always_inline __u16 csum_replace_udp(__u16 check, __u16 delta)
+{
+	if (!check)
+		return 0;
+	check = csum_replace(check, delta);
+	return check ? check : 0xffff;
+}
+
+/* The pseudo header's sum (RFC 793), folded, not complemented. All of it in network byte order. */
+static __always_inline __u16 csum_pseudo4(__be32 saddr, __be32 daddr, __be16 proto, __be16 length)
+{
+	return csum_fold(csum_add(csum_add(saddr, daddr), (__u32)proto + length));
+}
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Flows: finding, ageing and ending pairs of entries. */
+#ifndef XFWD_FLOW_TABLE_H
+#define XFWD_FLOW_TABLE_H
+
+#include "maps.h"
+#include "packet.h"
+
+static __always_inline __u32 jiffies_now(void)
+{
+	return (__u32)bpf_jiffies64();
+}
+
+/*
+ * Helpers get a copy of the key: a struct packet whose address never leaves the program's own code
+ * is kept in registers, and what other hooks would need of it is compiled away.
+ */
+static __always_inline struct flow4 *flow_find(const struct flow_key4 *key)
+{
+	struct flow_key4 copy = *key;
+
+	return bpf_map_lookup_elem(&flows4, &copy);
+}
+
+static __always_inline void key_reverse(const struct flow_key4 *key, struct flow_key4 *reverse)
+{
+	__builtin_memset(reverse, 0, sizeof(*reverse));
+	reverse->saddr = key->daddr;
+	reverse->daddr = key->saddr;
+	reverse->sport = key->dport;
+	reverse->dport = key->sport;
+	reverse->proto = key->proto;
+}
+
+/* The key of the pair's other entry: this one's rewritten tuple, with its ends exchanged. */
+static __always_inline void flow_peer_key(const struct flow4 *f, __u8 proto, struct flow_key4 *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->saddr = f->daddr;
+	key->daddr = f->saddr;
+	key->sport = f->flow.dport;
+	key->dport = f->flow.sport;
+	key->proto = proto;
+}
+
+/*
+ * The answering entry first: should the second step never come, what is left is an original entry,
+ * which the sweeper still has in its queue and ends.
+ */
+static __always_inline void flow_end(const struct flow_key4 *key, const struct flow4 *f)
+{
+	struct flow_key4 peer, own = *key;
+
+	flow_peer_key(f, key->proto, &peer);
+	if (f->flow.flags & FLOW_REPLY) {
+		bpf_map_delete_elem(&flows4, &own);
+		bpf_map_delete_elem(&flows4, &peer);
+	} else {
+		bpf_map_delete_elem(&flows4, &peer);
+		bpf_map_delete_elem(&flows4, &own);
+	}
+}
+
+/*
+ * Which lifetime a flow is under. RFC 5382 R5 and RFC 7857 2.2: a connection is established from
+ * the third step of its handshake until both sides have sent FIN or one RST.
+ */
+static __always_inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
+						 const struct flow *reply)
+{
+	__u8 either = orig->tcp_seen | reply->tcp_seen;
+	__u8 both = orig->tcp_seen & reply->tcp_seen;
+
+	switch (proto) {
+	case IPPROTO_TCP:
+		if ((either & TCP_SEEN_RST) || (both & TCP_SEEN_FIN))
+			return TIMEOUT_TCP_CLOSING;
+		if ((orig->tcp_seen & TCP_SEEN_ACK) &&
+		    (reply->tcp_seen & (TCP_SEEN_SYN | TCP_SEEN_ACK)))
+			return TIMEOUT_TCP_ESTABLISHED;
+		return TIMEOUT_TCP_OPENING;
+	case IPPROTO_UDP:
+		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+	case IPPROTO_ICMP:
+		return TIMEOUT_ICMP;
+	default:
+		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
+	}
+}
+
+/* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */
+static __always_inline int flow_expired(const struct settings *set, __u8 proto,
+					const struct flow *one, const struct flow *other,
+					__u32 shorten)
+{
+	const struct flow *orig = one->flags & FLOW_REPLY ? other : one;
+	const struct flow *reply = one->flags & FLOW_REPLY ? one : other;
+	enum timeout which = flow_timeout(proto, orig, reply);
+	__u32 now = jiffies_now(), idle = now - one->used, limit;
+
+	if ((__s32)(other->used - one->used) > 0)
+		idle = now - other->used;
+	if ((__s32)idle < 0) /* used by another CPU since `now` was read */
+		return 0;
+	limit = set->timeout[which & 7];
+	if (shorten && !reply->packets)
+		limit >>= shorten;
+	return idle > limit;
+}
+
+/* A packet of this direction: times, counters, and what it says about the connection. */
+static __always_inline void flow_seen(struct flow *f, const struct packet *p)
+{
+	__u8 flags = p->tcp_flags, seen = 0;
+
+	f->used = jiffies_now();
+	f->packets++;
+	f->bytes += p->l3_length;
+	if (p->tuple.proto != IPPROTO_TCP || (p->shape & PACKET_NO_L4))
+		return;
+	if (flags & TCP_FLAG_SYN)
+		seen |= TCP_SEEN_SYN;
+	else if (flags & TCP_FLAG_ACK)
+		seen |= TCP_SEEN_ACK;
+	if (flags & TCP_FLAG_FIN)
+		seen |= TCP_SEEN_FIN;
+	if (flags & TCP_FLAG_RST)
+		seen |= TCP_SEEN_RST;
+	else if (unlikely(f->tcp_seen & TCP_SEEN_RST))
+		f->tcp_seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
+	if (unlikely((f->tcp_seen & seen) != seen))
+		f->tcp_seen |= seen;
+}
+
+#endif

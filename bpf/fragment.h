@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Fragments: the ports of the first, remembered for those that follow it. */
+#ifndef XFWD_FRAGMENT_H
+#define XFWD_FRAGMENT_H
+
+#include "flow_table.h"
+
+/* RFC 1122 3.3.2 keeps fragments for 60 to 120 seconds; Linux for 30. */
+#define FRAGMENT_SECONDS 30
+
+static __always_inline void fragment_key(const struct packet *p, struct fragment_key4 *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->saddr = p->tuple.saddr;
+	key->daddr = p->tuple.daddr;
+	key->id = p->id;
+	key->proto = p->tuple.proto;
+}
+
+/* A first fragment that belongs to a flow: those behind it will need its ports. */
+static __always_inline void fragment_remember(const struct packet *p)
+{
+	struct fragment frag = {
+		.sport = p->tuple.sport,
+		.dport = p->tuple.dport,
+		.seen = jiffies_now(),
+	};
+	struct fragment_key4 key;
+
+	fragment_key(p, &key);
+	bpf_map_update_elem(&fragments4, &key, &frag, BPF_ANY);
+}
+
+/* Gives a later fragment the ports of its datagram, if its first part was seen. */
+static __always_inline void fragment_resolve(struct packet *p)
+{
+	struct fragment_key4 key;
+	struct fragment *frag;
+
+	fragment_key(p, &key);
+	frag = bpf_map_lookup_elem(&fragments4, &key);
+	if (!frag || jiffies_now() - frag->seen > FRAGMENT_SECONDS * p->settings->hz)
+		return;
+	p->tuple.sport = frag->sport;
+	p->tuple.dport = frag->dport;
+	p->shape |= PACKET_PORTS;
+}
+
+#endif

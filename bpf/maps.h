@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Every map. All are pinned, and user space sizes those whose size depends on the configuration. */
+#ifndef XFWD_MAPS_H
+#define XFWD_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#include "flow.h"
+#include "limits.h"
+#include "ruleset.h"
+#include "verdict.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+/* Both entries of every IPv4 flow. Preallocated: a flood of new flows cannot exhaust the kernel. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * XFWD_FLOWS_DEFAULT);
+	__type(key, struct flow_key4);
+	__type(value, struct flow4);
+} flows4 SEC(".maps");
+
+/* The original keys of all flows, going round: what the sweeper takes from and puts back to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(struct flow_key4));
+} sweep_queue4 SEC(".maps");
+
+/* Bounded by forgetting the oldest: a flood of fragments costs only other fragments. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, XFWD_FRAGMENTS_MAX);
+	__type(key, struct fragment_key4);
+	__type(value, struct fragment);
+} fragments4 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_IFACES_MAX);
+	__type(key, __u32);
+	__type(value, struct iface);
+} ifaces SEC(".maps");
+
+/* The interfaces that take redirected XDP frames, by index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, XFWD_IFACES_MAX);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct bpf_devmap_val));
+} tx_ports SEC(".maps");
+
+/*
+ * The two rulesets; settings.active names the one in force. Inner maps give sizes, not types: clang
+ * leaves types that only a nested definition names out of the BTF.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct ruleset));
+		});
+} rulesets SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(struct rule_key));
+			__uint(value_size, sizeof(struct rule_ref));
+		});
+} rule_indexes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct rule_action));
+		});
+} rule_actions SEC(".maps");
+
+/* Counters of rules, in chunks, so that more rules never need the counters of others to move. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, XFWD_COUNTER_CHUNKS);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+			__uint(max_entries, XFWD_COUNTER_CHUNK);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct rule_counter));
+		});
+} rule_counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HOOK_COUNT *VERDICT_COUNT);
+	__type(key, __u32);
+	__type(value, struct verdict_counter);
+} verdict_counters SEC(".maps");
+
+/* The timer that ends idle flows, and what it knows. */
+struct sweeper {
+	struct bpf_timer timer;
+	__u64 flows; /* elements in the queue: flows, and keys of flows deleted since the last round */
+	__u64 rounds; /* keys looked at */
+	__u64 expired;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct sweeper);
+} sweepers SEC(".maps");
+
+/* The rest is user space's own memory: what is running, as the user said it. */
+
+/* struct rule (user/config.h), in the user's order; one of two sets, as above. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_INNER_MAP);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, XFWD_RULE_RECORD_SIZE);
+		});
+} rule_records SEC(".maps");
+
+/* struct running (user/state.h); one of two. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, XFWD_RUNNING_RECORD_SIZE);
+} running SEC(".maps");
+
+/* struct attachment (user/attach.h), by interface index. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_IFACES_MAX);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, XFWD_ATTACHMENT_SIZE);
+} attachments SEC(".maps");
+
+/* What sysctls were before xfwd changed them: path below /proc/sys to text. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_SYSCTLS_MAX);
+	__uint(key_size, XFWD_SYSCTL_PATH);
+	__uint(value_size, XFWD_SYSCTL_VALUE);
+} saved_sysctls SEC(".maps");
+
+static __always_inline struct settings *settings_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&settings, &zero);
+}
+
+#endif

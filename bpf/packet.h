@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A packet on its way, and the thin layer that hides xdp_md and __sk_buff.
+ *
+ * `hook` is a constant in each program: what the other hooks need is compiled away.
+ */
+#ifndef XFWD_PACKET_H
+#define XFWD_PACKET_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "flow.h"
+#include "ruleset.h"
+#include "verdict.h"
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/*
+ * Takes from the verifier what it knows of a scalar, which keeps its value. Where a flag word is made
+ * of constants on many ways through the code, the verifier would follow each combination separately
+ * through all that comes after.
+ */
+#define VERIFIER_FORGET(scalar, unknown) \
+	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(scalar) : "r"((__u64)(unknown)))
+
+/* A tc program that redirects says so here to tc_egress of the target, which clears it. */
+#define TC_INDEX_DONE      0x7866
+
+/* packet.shape */
+#define PACKET_FRAGMENT    (1U << 0) /* some fragment */
+#define PACKET_NO_L4       (1U << 1) /* not its first: no transport header */
+#define PACKET_PORTS       (1U << 2) /* tuple has the real ports (or echo id) */
+#define PACKET_BEGINS      (1U << 3) /* may begin a flow */
+#define PACKET_BAD_L4      (1U << 4) /* transport header cut short or contradictory */
+#define PACKET_LOCAL       (1U << 5) /* made by this host's own sockets */
+#define PACKET_DF          (1U << 6)
+
+/* What the kernel's routing says of a translated packet: bpf_fib_lookup()'s own answers. */
+#define ROUTE_UNKNOWN      (-1)
+#define ROUTE_NEXT_HOP     BPF_FIB_LKUP_RET_SUCCESS /* interface and both link addresses known */
+#define ROUTE_NO_NEIGHBOUR BPF_FIB_LKUP_RET_NO_NEIGH /* the kernel has to ask for the address */
+#define ROUTE_TOO_BIG      BPF_FIB_LKUP_RET_FRAG_NEEDED
+
+struct next_hop {
+	__s32 route;
+	__u32 ifindex;
+	__be32 gateway;
+	__u8 dmac[ETH_ALEN];
+	__u8 smac[ETH_ALEN];
+};
+
+struct packet {
+	void *ctx; /* struct xdp_md or struct __sk_buff */
+	enum hook hook;
+	__u32 ifindex; /* came in there; at tc_egress: goes out there */
+	struct settings *settings;
+	struct iphdr *ip; /* both are valid in XDP only */
+	void *l4;
+	struct flow_key4 tuple;
+	struct next_hop hop;
+	__u32 shape;
+	__u32 l3_offset;
+	__u32 l4_offset;
+	__u32 l3_length; /* bytes from the IP header on */
+	__u32 route_length; /* the longest datagram this will be on the wire: for GSO, one segment */
+	__be16 id;
+	__u16 ip_check;
+	__u8 ttl;
+	__u8 tos;
+	__u8 tcp_flags;
+	__u8 frames_partial; /* XDP on frames that were skbs: checksums may be partial */
+};
+
+/* No route forwards it, for any reason: it is this host's, or the stack's to refuse. */
+static __always_inline int route_is_local(const struct packet *p)
+{
+	return p->hop.route == BPF_FIB_LKUP_RET_NOT_FWDED ||
+	       p->hop.route == BPF_FIB_LKUP_RET_FWD_DISABLED ||
+	       p->hop.route == BPF_FIB_LKUP_RET_UNSUPP_LWT || p->hop.route < 0;
+}
+
+static __always_inline int route_is_refused(const struct packet *p)
+{
+	return p->hop.route == BPF_FIB_LKUP_RET_BLACKHOLE ||
+	       p->hop.route == BPF_FIB_LKUP_RET_UNREACHABLE ||
+	       p->hop.route == BPF_FIB_LKUP_RET_PROHIBIT;
+}
+
+static __always_inline int packet_is_xdp(const struct packet *p)
+{
+	return p->hook == HOOK_XDP_INGRESS;
+}
+
+static __always_inline struct xdp_md *packet_xdp(const struct packet *p)
+{
+	return p->ctx;
+}
+
+static __always_inline struct __sk_buff *packet_skb(const struct packet *p)
+{
+	return p->ctx;
+}
+
+static __always_inline void *packet_data(const struct packet *p)
+{
+	if (packet_is_xdp(p))
+		return (void *)(long)packet_xdp(p)->data;
+	return (void *)(long)packet_skb(p)->data;
+}
+
+static __always_inline void *packet_end(const struct packet *p)
+{
+	if (packet_is_xdp(p))
+		return (void *)(long)packet_xdp(p)->data_end;
+	return (void *)(long)packet_skb(p)->data_end;
+}
+
+/*
+ * Brings the first `length` bytes into the linear part, where the frame has that many. Pointers
+ * into the packet are to be read anew afterwards.
+ */
+static __always_inline void packet_pull(const struct packet *p, __u32 length)
+{
+	struct __sk_buff *skb = packet_skb(p);
+
+	if (packet_is_xdp(p))
+		return;
+	if (length > skb->len)
+		length = skb->len;
+	if (unlikely(packet_data(p) + length > packet_end(p)))
+		bpf_skb_pull_data(skb, length);
+}
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Writing a flow's translation into the packet, checksums included (RFC 1624, RFC 3022 4.1).
+ *
+ * XDP writes in place. On an skb the transport checksum goes through bpf_l4_csum_replace(), which
+ * knows whether the field holds a checksum, or only the pseudo header's sum (CHECKSUM_PARTIAL).
+ */
+#ifndef XFWD_REWRITE_H
+#define XFWD_REWRITE_H
+
+#include "checksum.h"
+#include "packet.h"
+
+/* struct iphdr from ttl on: all that changes, in one piece. */
+struct ip4_tail {
+	__u8 ttl;
+	__u8 protocol;
+	__u16 check;
+	__be32 saddr;
+	__be32 daddr;
+};
+
+_Static_assert(sizeof(struct ip4_tail) == 12, "the last 12 bytes of an IPv4 header");
+
+static __always_inline int rewrite_ip4(const struct packet *p, const struct flow4 *f, int forwarded)
+{
+	struct ip4_tail tail = {
+		.ttl = p->ttl,
+		.protocol = p->tuple.proto,
+		.saddr = f->saddr,
+		.daddr = f->daddr,
+	};
+	const __u32 offset = __builtin_offsetof(struct iphdr, ttl);
+	__u16 delta = f->flow.addr_delta;
+
+	if (forwarded) {
+		tail.ttl--;
+		/* ttl is the first byte of a word that protocol ends: protocol cancels out */
+		delta = csum_delta_add(
+			delta, csum_delta16(bpf_htons(p->ttl << 8), bpf_htons(tail.ttl << 8)));
+	}
+	tail.check = csum_replace(p->ip_check, delta);
+	if (packet_is_xdp(p)) {
+		__builtin_memcpy((void *)p->ip + offset, &tail, sizeof(tail));
+		return 0;
+	}
+	return bpf_skb_store_bytes(packet_skb(p), p->l3_offset + offset, &tail, sizeof(tail), 0);
+}
+
+static __always_inline int rewrite_transport_xdp(const struct packet *p, const struct flow *f)
+{
+	__u16 both = csum_delta_add(f->addr_delta, f->port_delta);
+	void *end = packet_end(p);
+
+	if (p->tuple.proto == IPPROTO_TCP) {
+		struct tcphdr *tcp = p->l4;
+
+		if ((void *)(tcp + 1) > end)
+			return -1;
+		tcp->source = f->sport;
+		tcp->dest = f->dport;
+		tcp->check = csum_replace(tcp->check, both);
+	} else if (p->tuple.proto == IPPROTO_UDP) {
+		struct udphdr *udp = p->l4;
+
+		if ((void *)(udp + 1) > end)
+			return -1;
+		udp->source = f->sport;
+		udp->dest = f->dport;
+		udp->check = csum_replace_udp(udp->check, both);
+	} else if (p->tuple.proto == IPPROTO_ICMP) {
+		struct icmphdr *icmp = p->l4;
+
+		if ((void *)(icmp + 1) > end)
+			return -1;
+		icmp->id = f->sport;
+		icmp->checksum = csum_replace(icmp->checksum, f->port_delta);
+	}
+	return 0;
+}
+
+static __always_inline int rewrite_transport_skb(const struct packet *p, const struct flow *f)
+{
+	struct __sk_buff *skb = packet_skb(p);
+	__be16 ports[2] = { f->sport, f->dport };
+	__u32 at = p->l4_offset, check;
+	__u64 mangled = 0;
+	int err;
+
+	if (p->tuple.proto == IPPROTO_ICMP) {
+		/* no pseudo header: only the identifier counts */
+		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), ports,
+					  sizeof(ports[0]), 0);
+		return err ? err
+			   : bpf_l4_csum_replace(skb,
+						 at + __builtin_offsetof(struct icmphdr, checksum),
+						 0, f->port_delta, 0);
+	}
+	if (p->tuple.proto == IPPROTO_TCP) {
+		check = at + __builtin_offsetof(struct tcphdr, check);
+	} else if (p->tuple.proto == IPPROTO_UDP) {
+		check = at + __builtin_offsetof(struct udphdr, check);
+		mangled = BPF_F_MARK_MANGLED_0;
+	} else {
+		return 0;
+	}
+	err = bpf_skb_store_bytes(skb, at, ports, sizeof(ports), 0);
+	if (!err)
+		err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR | mangled);
+	if (!err)
+		err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, mangled);
+	return err;
+}
+
+/* The whole translation. `forwarded`: the packet passes this host, so its time to live goes down. */
+static __always_inline int rewrite(const struct packet *p, const struct flow4 *f, int forwarded)
+{
+	int err = rewrite_ip4(p, f, forwarded);
+
+	if (err || (p->shape & PACKET_NO_L4))
+		return err;
+	if (packet_is_xdp(p))
+		return rewrite_transport_xdp(p, &f->flow);
+	return rewrite_transport_skb(p, &f->flow);
+}
+
+/*
+ * Does the field hold only the pseudo header's sum, as in a CHECKSUM_PARTIAL skb that a device runs
+ * XDP on? One computed checksum in 65536 looks the same, and takes the tc path with no harm.
+ */
+static __always_inline int checksum_is_partial(const struct packet *p)
+{
+	void *end = packet_end(p);
+	__u16 check, length = p->l3_length - (p->l4_offset - p->l3_offset);
+
+	if (p->tuple.proto == IPPROTO_TCP) {
+		struct tcphdr *tcp = p->l4;
+
+		if ((void *)(tcp + 1) > end)
+			return 1;
+		check = tcp->check;
+	} else if (p->tuple.proto == IPPROTO_UDP) {
+		struct udphdr *udp = p->l4;
+
+		if ((void *)(udp + 1) > end)
+			return 1;
+		check = udp->check;
+	} else {
+		return 0;
+	}
+	return check == csum_pseudo4(p->tuple.saddr, p->tuple.daddr, bpf_htons(p->tuple.proto),
+				     bpf_htons(length));
+}
+
+#endif

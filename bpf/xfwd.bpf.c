@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The programs: one pipeline at three hooks, and the timer's.
+ *
+ * tc_ingress and tc_egress together are complete. XDP does the same sooner for what it can finish.
+ */
+#include "maps.h"
+#include "pipeline.h"
+#include "sweep.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline int xdp_run(struct xdp_md *xdp, __u8 frames_partial)
+{
+	struct packet p = {
+		.ctx = xdp,
+		.hook = HOOK_XDP_INGRESS,
+		.ifindex = xdp->ingress_ifindex,
+		.frames_partial = frames_partial,
+		.hop.route = ROUTE_UNKNOWN,
+	};
+	int action = XDP_PASS;
+	enum verdict verdict = pipeline(&p, &action);
+
+	verdict_count(&p, verdict);
+	if (verdict >= VERDICT_DROP_RULE)
+		return XDP_DROP;
+	return action;
+}
+
+/* Frames from a wire: their checksums are whole. */
+SEC("xdp")
+int xdp_wire(struct xdp_md *xdp)
+{
+	return xdp_run(xdp, 0);
+}
+
+/* Frames that are, or were, skbs (generic XDP, veth, tap): a checksum may still be partial. */
+SEC("xdp")
+int xdp_skb(struct xdp_md *xdp)
+{
+	return xdp_run(xdp, 1);
+}
+
+static __always_inline int tc_run(struct __sk_buff *skb, enum hook hook)
+{
+	struct packet p = {
+		.ctx = skb,
+		.hook = hook,
+		.ifindex = skb->ifindex,
+		.hop.route = ROUTE_UNKNOWN,
+	};
+	int action = TC_ACT_UNSPEC; /* on to whatever else is attached there */
+	enum verdict verdict = pipeline(&p, &action);
+
+	verdict_count(&p, verdict);
+	if (verdict >= VERDICT_DROP_RULE)
+		return TC_ACT_SHOT;
+	return action;
+}
+
+SEC("tc")
+int tc_ingress(struct __sk_buff *skb)
+{
+	return tc_run(skb, HOOK_TC_INGRESS);
+}
+
+SEC("tc")
+int tc_egress(struct __sk_buff *skb)
+{
+	return tc_run(skb, HOOK_TC_EGRESS);
+}

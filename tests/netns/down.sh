@@ -1,0 +1,151 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What xfwd takes, it gives back; what others have, it leaves alone.
+. "$(dirname "$0")/lib.sh"
+
+# All that xfwd could change on the edge.
+snapshot() {
+	local dev hook
+	ip -n "$EDGE" -d link show
+	in_ns "$EDGE" sysctl -a -r '^net\.ipv4\.(ip_forward|conf\.)' 2>&1
+	in_ns "$EDGE" tc qdisc show
+	for dev in eth0 eth1; do
+		in_ns "$EDGE" ethtool -k "$dev"
+		for hook in ingress egress; do
+			in_ns "$EDGE" tc filter show dev "$dev" "$hook" 2>/dev/null || true
+		done
+		echo "tcx programs on $dev: $(in_ns "$EDGE" "$PEER" tcx "$dev")"
+	done
+	ls -d "/sys/fs/bpf/xfwd/netns/$EDGE"* 2>/dev/null || echo "no pins"
+}
+
+unchanged() { # SNAPSHOT
+	diff <(echo "$1") <(snapshot)
+}
+
+use_it() { # both hooks, forwarding, masquerade, loopback
+	http_server "$INSIDE" 8080
+	load <<-END
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		dnat in eth0 tcp to :59999 -> 127.0.0.1:3306
+		masquerade out eth1 to 10.0.0.2
+	END
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+}
+
+# A program of somebody else, for the XDP hook and for tc.
+their_program() {
+	cat >"$TMP/case/their.c" <<-'END'
+		__attribute__((section("xdp"), used)) int their_xdp(void *ctx) { return 2; }
+		__attribute__((section("tc"), used)) int their_tc(void *ctx) { return -1; }
+	END
+	clang -target bpf -O2 -g -c "$TMP/case/their.c" -o "$TMP/case/their.o"
+}
+
+leaves_nothing() {
+	topology
+	local before
+	before=$(snapshot)
+	use_it
+	fails unchanged "$before" >/dev/null
+	xfwd down
+	unchanged "$before"
+	refused "$OUTSIDE" http://198.51.100.1/
+	use_it
+	xfwd down
+	unchanged "$before"
+}
+
+sysctls_of_the_user() { # what was on before stays on
+	topology
+	in_ns "$EDGE" sysctl -qw net.ipv4.ip_forward=1
+	local before
+	before=$(snapshot)
+	use_it
+	xfwd down
+	unchanged "$before"
+	use_it
+	xfwd flush
+	equal rules "$(rules)" ""
+	xfwd down
+	unchanged "$before"
+}
+
+tc_of_others() {
+	topology
+	their_program
+	in_ns "$EDGE" tc qdisc add dev eth0 clsact
+	in_ns "$EDGE" tc filter add dev eth0 ingress pref 10 bpf da obj "$TMP/case/their.o" sec tc
+	in_ns "$EDGE" tc filter add dev eth0 egress pref 7 bpf obj "$TMP/case/their.o" sec tc
+	in_ns "$EDGE" tc qdisc replace dev eth1 root pfifo limit 100
+	local before
+	before=$(snapshot)
+	use_it
+	contains "$(in_ns "$EDGE" tc filter show dev eth0 ingress)" "pref 10 bpf"
+	contains "$(in_ns "$EDGE" tc filter show dev eth0 egress)" "pref 7 bpf"
+	xfwd down
+	unchanged "$before"
+}
+
+xdp_of_others() { # auto works beside it, native says whose it is and changes nothing
+	topology
+	their_program
+	http_server "$INSIDE" 8080
+	ip -n "$EDGE" link set eth0 xdpdrv obj "$TMP/case/their.o" sec xdp
+	local before
+	before=$(snapshot)
+	echo "interface eth0 { mode native }" >"$TMP/case/conf"
+	echo "dnat in eth0 tcp to :80 -> 10.0.0.2:8080" >>"$TMP/case/conf"
+	equal status "$(status_of xfwd apply "$TMP/case/conf")" 1
+	contains "$(said)" their_xdp
+	unchanged "$before"
+	load <<<"dnat in eth0 tcp to :80 -> 10.0.0.2:8080"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+	xfwd down
+	unchanged "$before"
+}
+
+refused_while_running() { # an apply that cannot attach leaves the old rules in force
+	topology
+	their_program
+	http_server "$INSIDE" 8080
+	load <<<"dnat in eth0 tcp to :80 -> 10.0.0.2:8080"
+	ip -n "$EDGE" link set eth1 xdpdrv obj "$TMP/case/their.o" sec xdp
+	local before
+	before=$(snapshot && rules)
+	echo "interface eth1 { mode native }" >"$TMP/case/conf"
+	echo "dnat in eth1 tcp to :80 -> 10.0.0.2:8081" >>"$TMP/case/conf"
+	equal status "$(status_of xfwd apply "$TMP/case/conf")" 1
+	contains "$(said)" their_xdp
+	diff <(echo "$before") <(snapshot && rules)
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+}
+
+one_interface() {
+	topology
+	use_it
+	xfwd down eth0
+	equal "links left on eth0" "$(xfwd status -j |
+		jq '[.interfaces[] | select(.name == "eth0")] | length')" 0
+	refused "$OUTSIDE" http://198.51.100.1/
+	xfwd down
+}
+
+interface_gone() { # deleted under our feet: no harm to the rest, and down still cleans up
+	topology
+	use_it
+	ip -n "$EDGE" link delete eth1
+	xfwd list -j | jq -e '.rules | length == 3'
+	xfwd status -j | jq -e .interfaces
+	xfwd down
+	equal pins "$(ls -d "/sys/fs/bpf/xfwd/netns/$EDGE"* 2>/dev/null)" ""
+}
+
+each_mode "down leaves nothing behind" leaves_nothing
+once "down leaves the user's own sysctls" sysctls_of_the_user
+each_mode "another program's tc filters stay" tc_of_others
+once "an occupied XDP hook" xdp_of_others
+once "an apply that cannot attach changes nothing" refused_while_running
+each_mode "down for one interface" one_interface
+each_mode "an interface disappears" interface_gone
+finish

@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the command says when it cannot do what it was asked for, and that it then changed nothing.
+. "$(dirname "$0")/lib.sh"
+
+nobody() { # a copy that nobody may run
+	cp "$XFWD" "$TMP/case/xfwd"
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$TMP/case/xfwd" "$@"
+}
+
+one_sentence() {
+	equal "lines said" "$(said | wc -l)" 1
+}
+
+unknown_interface() {
+	topology
+	local status
+	status=$(status_of xfwd add 'redirect in ehh0 tcp to :80 -> :8080')
+	[[ $status == [12] ]] || fail "exit status $status"
+	contains "$(said)" 'no interface "ehh0"'
+	contains "$(said)" 'did you mean "eth0"'
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "pins were left"
+}
+
+unknown_namespace() {
+	equal status "$(status_of "$XFWD" -n "$ID-nowhere" list)" 1
+	one_sentence
+	contains "$(said)" "$ID-nowhere"
+}
+
+not_root() {
+	topology
+	local args
+	for args in "list" "status" "add drop in lo tcp to :1" "apply /dev/null" "down" "flows"; do
+		equal "status of $args" "$(status_of nobody $args)" 1
+		one_sentence
+		contains "$(said)" root
+	done
+	equal status "$(status_of nobody -n "$EDGE" list)" 1
+	one_sentence
+}
+
+no_root_needed() {
+	echo "redirect in eth0 tcp to :80 -> :8080" >"$TMP/case/conf"
+	chmod 644 "$TMP/case/conf"
+	equal check "$(status_of nobody check "$TMP/case/conf")" 0
+	equal help "$(status_of nobody help)" 0
+	contains "$(said)" apply
+	equal "help of a command" "$(status_of nobody help add)" 0
+	equal version "$(status_of nobody version)" 0
+	contains "$(said)" "$(sed -n 's/^VERSION := //p' "$HERE/../../Makefile")"
+}
+
+bad_file() {
+	topology
+	http_server "$EDGE" 8080
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	local before command
+	before=$(xfwd save)
+	cat >"$TMP/case/bad.conf" <<-'END'
+		redirect in eth0 tcp to :81 -> :8080
+		dnat in eth0 tcp to :99999 -> 10.0.0.5
+		masquerade out eth0
+		drop in eth0 tcp from 300.1.1.1
+		snat out eth0 tcp
+		frobnicate in eth0
+	END
+	for command in "apply" "apply --dry-run" "check"; do
+		equal "status of $command" "$(status_of xfwd $command "$TMP/case/bad.conf")" 2
+		contains "$(said)" "bad.conf:2:2"
+		contains "$(said)" "dnat in eth0 tcp to :99999 -> 10.0.0.5"
+		contains "$(said)" "bad.conf:4:"
+		contains "$(said)" "bad.conf:5:"
+		contains "$(said)" "bad.conf:6:1: "
+		equal "wrong lines named" "$(said | grep -o 'bad.conf:[0-9]*' | sort -u | wc -l)" 4
+	done
+	equal "rules afterwards" "$(xfwd save)" "$before"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" edge
+}
+
+dry_run() {
+	topology
+	echo "redirect in eth0 tcp to :80 -> :8080" >"$TMP/case/conf"
+	equal status "$(status_of xfwd apply --dry-run "$TMP/case/conf")" 0
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "pins were left"
+}
+
+usage() {
+	local args
+	for args in "" "frobnicate" "add" "insert x" "delete" "apply" "list --frob" "help frobnicate" \
+		"-x list" "-n"; do
+		equal "status of xfwd $args" "$(status_of "$XFWD" $args)" 2
+		[[ -n $(said) ]] || fail "nothing was said"
+	done
+	equal "missing file" "$(status_of "$XFWD" check "$TMP/case/nofile")" 2
+	contains "$(said)" nofile
+	contains "$(said)" "No such file"
+}
+
+unknown_rule() {
+	topology
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	equal "unknown handle" "$(status_of xfwd delete 99)" 1
+	one_sentence
+	equal "unknown rule" "$(status_of xfwd delete 'redirect in eth0 tcp to :81 -> :8080')" 1
+	one_sentence
+	equal rules "$(rules)" "redirect in eth0 tcp to :80 -> :8080"
+}
+
+saved_is_loaded() { # what save prints, apply reads back
+	topology
+	load <<-END
+		set timeout udp 90s
+		set flows 4096
+		redirect in eth0 tcp to :80 -> :8080
+		dnat in eth0 tcp,udp from 192.0.2.0/24:1024-65535 to 198.51.100.1:443 -> 10.0.0.5:8443 name x
+		dnat in eth0 udp to :27000-27100 -> 10.0.0.9:37000-37100
+		snat out eth0 tcp from 10.0.1.0/24 -> 203.0.113.8-203.0.113.15:1024-65535
+		masquerade out eth0 from 10.0.0.0/24 random
+		accept out eth0 to 192.0.2.0/24
+		drop in eth0 icmp from 198.51.100.0/24
+	END
+	xfwd save >"$TMP/case/saved"
+	xfwd flush
+	xfwd apply "$TMP/case/saved"
+	diff "$TMP/case/saved" <(xfwd save)
+	xfwd down
+	xfwd apply "$TMP/case/saved"
+	diff "$TMP/case/saved" <(xfwd save)
+	equal rules "$(rules | wc -l)" 7
+}
+
+json_everywhere() {
+	topology
+	http_server "$EDGE" 8080
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	fetch "$OUTSIDE" http://198.51.100.1/
+	xfwd list -j | jq -e '.rules[0] | .handle == 1 and .flows == 1'
+	xfwd flows -j | jq -e '.flows[0] | .proto == "tcp" and .orig.dport == 80'
+	xfwd status -j | jq -e '.interfaces[] | select(.name == "eth0") | .mode and .wanted == "auto"'
+	xfwd stats -j | jq -e '.flows.used == 1 and .flows.max > 1'
+	equal "option before and after" "$(xfwd -j list)" "$(xfwd list -j)"
+	xfwd -j -p list | jq -e .rules
+	equal "lines without -p" "$(xfwd -j list | wc -l)" 1
+}
+
+once "unknown interface" unknown_interface
+once "unknown namespace" unknown_namespace
+once "not root" not_root
+once "check, help and version need no root" no_root_needed
+once "every wrong line of a file is reported, and nothing changes" bad_file
+once "dry run changes nothing" dry_run
+once "usage errors" usage
+once "deleting what is not there" unknown_rule
+once "save and apply" saved_is_loaded
+once "JSON" json_everywhere
+finish

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hosts of the tests: a server that says who asks, and clients that check what it says.
+
+serve PROTO ADDR PORT[-PORT]
+    Answers each line or datagram with "PEER PEER-PORT OWN-PORT LINE".
+ask PROTO ADDR PORT [SOURCE-PORT [COUNT]]
+    Asks once from each of COUNT source ports and prints the answers. Succeeds when all came.
+stream PROTO ADDR PORT COUNT FILE
+    Keeps COUNT numbered streams going until it is terminated, with the least number that all have
+    reached in FILE. Fails when an answer is late or wrong, or when the server begins to see
+    another address or port.
+tcx INTERFACE
+    Prints how many programs hang at the interface's tcx hooks.
+"""
+import ctypes
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+
+KIND = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+PATIENCE = 10  # seconds a stream waits for an answer
+PACE = 0.02  # seconds between a stream's messages
+
+
+def serve(proto, addr, ports):
+    first, _, last = ports.partition("-")
+    ready = selectors.DefaultSelector()
+    for port in range(int(first), int(last or first) + 1):
+        sock = socket.socket(socket.AF_INET, KIND[proto])
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((addr, port))
+        if proto == "tcp":
+            sock.listen(1024)
+        ready.register(sock, selectors.EVENT_READ, accept if proto == "tcp" else datagram)
+    while True:
+        for key, _ in ready.select():
+            key.data(key.fileobj, ready)
+
+
+def answer(sock, peer, line):
+    return b"%s %d %d %s\n" % (peer[0].encode(), peer[1], sock.getsockname()[1], line.strip())
+
+
+def datagram(sock, _):
+    data, peer = sock.recvfrom(65536)
+    sock.sendto(answer(sock, peer, data), peer)
+
+
+def accept(listener, ready):
+    sock, _ = listener.accept()
+    ready.register(sock, selectors.EVENT_READ, segment)
+
+
+def segment(sock, ready):
+    """Lines are short and come one at a time, so a segment holds whole ones."""
+    try:
+        data = sock.recv(65536)
+        for line in data.splitlines():
+            sock.sendall(answer(sock, sock.getpeername(), line))
+    except OSError:
+        data = b""
+    if not data:
+        ready.unregister(sock)
+        sock.close()
+
+
+def connect(proto, addr, port, source=0, patience=3.0):
+    sock = socket.socket(socket.AF_INET, KIND[proto])
+    sock.settimeout(patience)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind(("", source))
+    sock.connect((addr, port))
+    return sock
+
+
+def ask(proto, addr, port, source="0", count="1"):
+    answers = []
+
+    def one(source):
+        try:
+            with connect(proto, addr, int(port), source) as sock:
+                sock.send(b"hello\n")
+                answers.append(sock.recv(65536).decode())
+        except OSError as error:
+            sys.stderr.write(f"from port {source}: {error}\n")
+
+    threads = [threading.Thread(target=one, args=(int(source) and int(source) + i,))
+               for i in range(int(count))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print("".join(answers), end="")
+    return 0 if len(answers) == int(count) else 1
+
+
+def stream(proto, addr, port, count, path):
+    reached, broken = [0] * int(count), []
+
+    def one(index):
+        seen = None
+        try:
+            with connect(proto, addr, int(port), patience=PATIENCE) as sock:
+                while not broken:
+                    sock.send(b"%d\n" % reached[index])
+                    *peer, number = sock.recv(65536).split()
+                    seen = seen or peer
+                    if peer != seen or int(number) != reached[index]:
+                        raise ValueError(f"was {seen}, is {peer}, number {number}")
+                    reached[index] += 1
+                    time.sleep(PACE)
+        except (OSError, ValueError) as error:
+            broken.append(f"stream {index} at {reached[index]}: {error!r}")
+
+    for index in range(int(count)):
+        threading.Thread(target=one, args=(index,), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1 if broken else 0))
+    while not broken:
+        with open(path + ".new", "w") as file:
+            print(min(reached), file=file)
+        os.rename(path + ".new", path)
+        time.sleep(0.05)
+    print("\n".join(broken), file=sys.stderr)
+    return 1
+
+
+def tcx(interface):
+    """BPF_PROG_QUERY, which no tool of Debian 12 can ask for tcx."""
+    index, found = socket.if_nametoindex(interface), 0
+    for hook in (46, 47):  # BPF_TCX_INGRESS, BPF_TCX_EGRESS
+        attr = ctypes.create_string_buffer(struct.pack("IIIIQI", index, hook, 0, 0, 0, 0), 64)
+        number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]  # bpf(2)
+        if ctypes.CDLL(None).syscall(number, 16, attr, 64) == 0:  # 16: BPF_PROG_QUERY
+            found += struct.unpack_from("I", attr, 24)[0]
+    print(found)
+    return 0
+
+
+def main():
+    commands = {"serve": serve, "ask": ask, "stream": stream, "tcx": tcx}
+    if len(sys.argv) < 3 or sys.argv[1] not in commands:
+        sys.exit(__doc__)
+    sys.exit(commands[sys.argv[1]](*sys.argv[2:]))
+
+
+main()

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Bringing the programs and maps into the kernel, where they stay. */
+#include "loader.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "msg.h"
+#include "state.h"
+#include "xfwd.skel.h"
+
+/* The last thing that libbpf warned of: the verifier's or the kernel's reason, which errno lacks. */
+static char last_words[512];
+
+static int listen_print(enum libbpf_print_level level, const char *format, va_list args)
+{
+	char line[512];
+
+	if (level != LIBBPF_WARN)
+		return 0;
+	vsnprintf(line, sizeof(line), format, args);
+	if (getenv("XFWD_DEBUG"))
+		fputs(line, stderr);
+	if (!strncmp(line, "libbpf: ", 8))
+		memmove(line, line + 8, strlen(line + 8) + 1);
+	line[strcspn(line, "\n")] = '\0';
+	strcpy(last_words, line);
+	return 0;
+}
+
+void loader_listen(void)
+{
+	last_words[0] = '\0';
+	libbpf_set_print(listen_print);
+}
+
+const char *loader_words(void)
+{
+	static char words[sizeof(last_words)];
+
+	strcpy(words, last_words);
+	last_words[0] = '\0';
+	return words;
+}
+
+/* Runs a program once on a dummy packet. Its return value, or -errno. */
+static int run_once(const struct bpf_program *prog)
+{
+	char frame[64] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
+	int err = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
+
+	return err ? err : (int)opts.retval;
+}
+
+static double seconds_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec + now.tv_nsec / 1e9;
+}
+
+/* Waits for the tick after which jiffies read `after` or more. -errno, or the jiffies read. */
+static int wait_tick(const struct bpf_program *prog, int after)
+{
+	double limit = seconds_now() + 1;
+	int jiffies;
+
+	do {
+		jiffies = run_once(prog);
+		if (jiffies < 0)
+			return jiffies;
+	} while (jiffies < after && seconds_now() < limit);
+	return jiffies;
+}
+
+/*
+ * How many jiffies make a second: the kernel's configuration may not be readable, so a few ticks are
+ * timed, from edge to edge, and the nearest of the values that kernels are built with is taken.
+ */
+static int measure_hz(const struct bpf_program *prog, __u32 *hz)
+{
+	static const __u32 known[] = { 100, 250, 300, 1000 };
+	double start, rate, error, least = 1e9;
+	int first, last;
+
+	first = run_once(prog);
+	if (first >= 0)
+		first = wait_tick(prog, first + 1);
+	if (first < 0)
+		return first;
+	start = seconds_now();
+	last = wait_tick(prog, first + 4);
+	if (last < 0)
+		return last;
+	rate = (last - first) / (seconds_now() - start);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		error = rate > known[i] ? rate / known[i] : known[i] / rate;
+		if (error < least) {
+			least = error;
+			*hz = known[i];
+		}
+	}
+	return 0;
+}
+
+static int write_settings(const struct xfwd_bpf *skel, const struct options *options)
+{
+	struct settings settings = { .layout = XFWD_LAYOUT, .flow_max = options->flows };
+	union {
+		struct running running;
+		char room[XFWD_RUNNING_RECORD_SIZE];
+	} value;
+	__u32 zero = 0;
+	int err;
+
+	err = measure_hz(skel->progs.clock_read, &settings.hz);
+	if (err)
+		return err;
+	for (int i = 0; i < TIMEOUT_COUNT; i++)
+		settings.timeout[i] = options->timeout[i] * settings.hz;
+	settings.timeout_least = settings.hz;
+	memset(&value, 0, sizeof(value));
+	value.running.netns_cookie = state_netns_cookie();
+	value.running.options = *options;
+	value.running.next_handle = 1;
+	value.running.next_slot = 1;
+	err = bpf_map_update_elem(bpf_map__fd(skel->maps.running), &zero, &value, BPF_ANY);
+	if (!err)
+		err = bpf_map_update_elem(bpf_map__fd(skel->maps.settings), &zero, &settings,
+					  BPF_ANY);
+	if (err)
+		return err;
+	err = run_once(skel->progs.sweep_start);
+	return err > 0 ? -EIO : err;
+}
+
+static int pin_all(const struct xfwd_bpf *skel, const struct pins *pins)
+{
+	char path[PATH_MAX];
+	int err = 0;
+
+#define PIN_MAP(name)                                                                \
+	if (!err) {                                                                  \
+		pins_path(path, pins->loading, "maps/%s", #name);                    \
+		err = bpf_obj_pin(bpf_map__fd(skel->maps.name), path) ? -errno : 0; \
+	}
+#define PIN_PROGRAM(name)                                                                    \
+	if (!err) {                                                                          \
+		pins_path(path, pins->loading, "programs/%s", #name);                        \
+		err = bpf_obj_pin(bpf_program__fd(skel->progs.name), path) ? -errno : 0; \
+	}
+	STATE_MAPS(PIN_MAP)
+	LOADER_PROGRAMS(PIN_PROGRAM)
+#undef PIN_MAP
+#undef PIN_PROGRAM
+	return err;
+}
+
+static int make_dirs(const struct pins *pins)
+{
+	static const char *const below[] = { "maps", "programs", "links" };
+	char path[PATH_MAX];
+	int err;
+
+	err = pins_remove(pins->loading);
+	if (!err)
+		err = pins_remove(pins->dir);
+	if (!err && mkdir(pins->loading, 0700))
+		err = -errno;
+	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]) && !err; i++) {
+		pins_path(path, pins->loading, "%s", below[i]);
+		err = mkdir(path, 0700) ? -errno : 0;
+	}
+	return err;
+}
+
+/* With the flag for frames of several buffers (Linux 5.18), and without where it is unknown. */
+static int load_programs(struct xfwd_bpf **skel, const struct options *options)
+{
+	static const __u32 flags[] = { BPF_F_XDP_HAS_FRAGS, 0 };
+	int err = -EINVAL;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && err == -EINVAL; i++) {
+		*skel = xfwd_bpf__open();
+		if (!*skel)
+			return -errno;
+		bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
+		bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
+					 options->flows + options->flows / 8 + 64);
+		bpf_program__set_flags((*skel)->progs.xdp_wire, flags[i]);
+		bpf_program__set_flags((*skel)->progs.xdp_skb, flags[i]);
+		err = xfwd_bpf__load(*skel);
+		if (err) {
+			xfwd_bpf__destroy(*skel);
+			*skel = NULL;
+		}
+	}
+	return err;
+}
+
+int loader_load(const struct pins *pins, const struct options *options)
+{
+	struct xfwd_bpf *skel = NULL;
+	const char *step = "load the programs";
+	int err;
+
+	err = load_programs(&skel, options);
+	if (err == -EPERM) {
+		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN and "
+			  "CAP_PERFMON)");
+		return err;
+	}
+	if (!err) {
+		step = "start the flow sweeper";
+		err = write_settings(skel, options);
+	}
+	if (!err) {
+		step = "pin to " PINS_ROOT;
+		err = make_dirs(pins);
+	}
+	if (!err)
+		err = pin_all(skel, pins);
+	if (!err && rename(pins->loading, pins->dir))
+		err = -errno;
+	if (err) {
+		const char *words = loader_words();
+
+		msg_error("cannot %s: %s%s%s", step, strerror(-err), *words ? ": " : "", words);
+		pins_remove(pins->loading);
+	}
+	xfwd_bpf__destroy(skel);
+	return err;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Bringing the programs and maps into the kernel, where they stay. */
+#ifndef XFWD_LOADER_H
+#define XFWD_LOADER_H
+
+#include "config.h"
+#include "pins.h"
+
+/* Programs that interfaces are attached to, by their names in the BPF object. */
+#define LOADER_PROGRAMS(X) \
+	X(xdp_wire) \
+	X(xdp_skb) \
+	X(tc_ingress) \
+	X(tc_egress)
+
+/*
+ * Loads and pins everything, with no rules, starts the sweeper, and moves it into place at once: an
+ * interrupted load leaves nothing that could be taken for a state. Prints what is wrong.
+ */
+int loader_load(const struct pins *pins, const struct options *options);
+
+/* libbpf's own words since the last call, where a call into it failed: one line, or "". */
+const char *loader_words(void);
+/* Routes libbpf's messages to loader_words(); debug: to standard error too. */
+void loader_listen(void);
+
+#endif

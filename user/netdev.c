@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The network interfaces of this namespace: link and address dumps, and XDP features. */
+#include "netdev.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
+#include <linux/if_link.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Of the "netdev" generic netlink family (Linux 6.3), newer than the headers we build with. */
+#define NETDEV_FAMILY		"netdev"
+#define NETDEV_DEV_GET		1
+#define NETDEV_DEV_IFINDEX	1
+#define NETDEV_DEV_XDP_FEATURES 3
+#define NETDEV_XDP_NDO_XMIT	(1U << 2)
+
+static struct netdev *netdev_find(struct netdevs *devs, unsigned int ifindex)
+{
+	for (size_t i = 0; i < devs->count; i++)
+		if (devs->list[i].ifindex == ifindex)
+			return &devs->list[i];
+	return NULL;
+}
+
+const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex)
+{
+	return netdev_find((struct netdevs *)devs, ifindex);
+}
+
+const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name)
+{
+	for (size_t i = 0; i < devs->count; i++)
+		if (!strcmp(devs->list[i].name, name))
+			return &devs->list[i];
+	return NULL;
+}
+
+/* One request, every answer to `handle`. 0 or -errno. */
+static int netlink_ask(int protocol, struct nlmsghdr *request, mnl_cb_t handle, void *context)
+{
+	char *buffer = malloc(MNL_SOCKET_BUFFER_SIZE * 4);
+	struct mnl_socket *sock = mnl_socket_open(protocol);
+	uint32_t sequence = time(NULL), port;
+	int err = -errno;
+	ssize_t length;
+
+	if (!sock || !buffer)
+		goto out;
+	request->nlmsg_seq = sequence;
+	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(sock, request, request->nlmsg_len) < 0) {
+		err = -errno;
+		goto out;
+	}
+	port = mnl_socket_get_portid(sock);
+	do {
+		length = mnl_socket_recvfrom(sock, buffer, MNL_SOCKET_BUFFER_SIZE * 4);
+		if (length < 0)
+			break;
+		length = mnl_cb_run(buffer, length, sequence, port, handle, context);
+	} while (length > MNL_CB_STOP);
+	err = length < 0 ? -errno : 0;
+out:
+	if (sock)
+		mnl_socket_close(sock);
+	free(buffer);
+	return err;
+}
+
+static int read_kind(const struct nlattr *attr, void *context)
+{
+	struct netdev *dev = context;
+
+	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
+		strncpy(dev->kind, mnl_attr_get_str(attr), sizeof(dev->kind) - 1);
+	return MNL_CB_OK;
+}
+
+static int read_link_attr(const struct nlattr *attr, void *context)
+{
+	struct netdev *dev = context;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IFLA_IFNAME:
+		strncpy(dev->name, mnl_attr_get_str(attr), sizeof(dev->name) - 1);
+		break;
+	case IFLA_MTU:
+		dev->mtu = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_ADDRESS:
+		if (mnl_attr_get_payload_len(attr) == sizeof(dev->mac))
+			memcpy(dev->mac, mnl_attr_get_payload(attr), sizeof(dev->mac));
+		break;
+	case IFLA_LINKINFO:
+		mnl_attr_parse_nested(attr, read_kind, dev);
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+static int read_link(const struct nlmsghdr *msg, void *context)
+{
+	const struct ifinfomsg *info = mnl_nlmsg_get_payload(msg);
+	struct netdevs *devs = context;
+	struct netdev *dev;
+
+	dev = realloc(devs->list, (devs->count + 1) * sizeof(*dev));
+	if (!dev) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	devs->list = dev;
+	dev += devs->count++;
+	memset(dev, 0, sizeof(*dev));
+	dev->ifindex = info->ifi_index;
+	dev->type = info->ifi_type;
+	dev->up = info->ifi_flags & IFF_UP;
+	mnl_attr_parse(msg, sizeof(*info), read_link_attr, dev);
+	return MNL_CB_OK;
+}
+
+static int read_addr_attr(const struct nlattr *attr, void *context)
+{
+	__be32 *addr = context;
+
+	/* IFA_LOCAL is ours; on point-to-point links IFA_ADDRESS is the peer's. */
+	if (mnl_attr_get_type(attr) == IFA_LOCAL)
+		memcpy(addr, mnl_attr_get_payload(attr), sizeof(*addr));
+	return MNL_CB_OK;
+}
+
+static int read_addr(const struct nlmsghdr *msg, void *context)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(msg);
+	struct netdev *dev = netdev_find(context, info->ifa_index);
+	__be32 addr = 0;
+
+	if (!dev || dev->has_addr4 || info->ifa_family != AF_INET ||
+	    info->ifa_flags & IFA_F_SECONDARY)
+		return MNL_CB_OK;
+	mnl_attr_parse(msg, sizeof(*info), read_addr_attr, &addr);
+	if (info->ifa_scope == RT_SCOPE_UNIVERSE || !dev->addr4)
+		dev->addr4 = addr;
+	dev->has_addr4 = info->ifa_scope == RT_SCOPE_UNIVERSE;
+	return MNL_CB_OK;
+}
+
+static int read_family_attr(const struct nlattr *attr, void *context)
+{
+	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
+		*(uint16_t *)context = mnl_attr_get_u16(attr);
+	return MNL_CB_OK;
+}
+
+static int read_family(const struct nlmsghdr *msg, void *context)
+{
+	mnl_attr_parse(msg, sizeof(struct genlmsghdr), read_family_attr, context);
+	return MNL_CB_OK;
+}
+
+struct features {
+	uint32_t ifindex;
+	uint64_t xdp;
+};
+
+static int read_features_attr(const struct nlattr *attr, void *context)
+{
+	struct features *features = context;
+
+	if (mnl_attr_get_type(attr) == NETDEV_DEV_IFINDEX)
+		features->ifindex = mnl_attr_get_u32(attr);
+	else if (mnl_attr_get_type(attr) == NETDEV_DEV_XDP_FEATURES)
+		features->xdp = mnl_attr_get_u64(attr);
+	return MNL_CB_OK;
+}
+
+static int read_features(const struct nlmsghdr *msg, void *context)
+{
+	struct features features = { 0 };
+	struct netdev *dev;
+
+	mnl_attr_parse(msg, sizeof(struct genlmsghdr), read_features_attr, &features);
+	dev = netdev_find(context, features.ifindex);
+	if (dev)
+		dev->takes_redirects = features.xdp & NETDEV_XDP_NDO_XMIT;
+	return MNL_CB_OK;
+}
+
+static struct nlmsghdr *generic_request(char *buffer, uint16_t family, uint8_t command)
+{
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(buffer);
+	struct genlmsghdr *generic;
+
+	msg->nlmsg_type = family;
+	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	generic = mnl_nlmsg_put_extra_header(msg, sizeof(*generic));
+	generic->cmd = command;
+	generic->version = 1;
+	return msg;
+}
+
+/*
+ * Which devices take redirected frames. Before Linux 6.3 nothing tells; then hardware with a driver
+ * of its own is taken to, and nothing else: a veth does only while its peer polls, and frames that
+ * it does not take are lost without a word.
+ */
+static void netdevs_features(struct netdevs *devs)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg;
+	uint16_t family = 0;
+
+	msg = generic_request(buffer, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	mnl_attr_put_strz(msg, CTRL_ATTR_FAMILY_NAME, NETDEV_FAMILY);
+	if (!netlink_ask(NETLINK_GENERIC, msg, read_family, &family) && family) {
+		msg = generic_request(buffer, family, NETDEV_DEV_GET);
+		msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+		if (!netlink_ask(NETLINK_GENERIC, msg, read_features, devs))
+			return;
+	}
+	for (size_t i = 0; i < devs->count; i++)
+		devs->list[i].takes_redirects = !devs->list[i].kind[0];
+}
+
+static struct nlmsghdr *dump_request(char *buffer, uint16_t type, size_t header)
+{
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(buffer);
+
+	msg->nlmsg_type = type;
+	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	mnl_nlmsg_put_extra_header(msg, header);
+	return msg;
+}
+
+int netdevs_get(struct netdevs *devs)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	int err;
+
+	memset(devs, 0, sizeof(*devs));
+	err = netlink_ask(NETLINK_ROUTE,
+			  dump_request(buffer, RTM_GETLINK, sizeof(struct ifinfomsg)), read_link,
+			  devs);
+	if (!err)
+		err = netlink_ask(NETLINK_ROUTE,
+				  dump_request(buffer, RTM_GETADDR, sizeof(struct ifaddrmsg)),
+				  read_addr, devs);
+	if (err) {
+		netdevs_free(devs);
+		return err;
+	}
+	netdevs_features(devs);
+	return 0;
+}
+
+static int count_filter(const struct nlmsghdr *msg, void *context)
+{
+	(void)msg;
+	++*(int *)context;
+	return MNL_CB_OK;
+}
+
+bool netdev_has_filters(unsigned int ifindex)
+{
+	static const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
+					    TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	int count = 0;
+
+	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		struct nlmsghdr *msg = dump_request(buffer, RTM_GETTFILTER, sizeof(struct tcmsg));
+		struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+
+		tc->tcm_ifindex = ifindex;
+		tc->tcm_parent = parents[i];
+		netlink_ask(NETLINK_ROUTE, msg, count_filter, &count);
+	}
+	return count > 0;
+}
+
+void netdevs_free(struct netdevs *devs)
+{
+	free(devs->list);
+	memset(devs, 0, sizeof(*devs));
+}

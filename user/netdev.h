@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The network interfaces of this namespace, as netlink tells of them. */
+#ifndef XFWD_NETDEV_H
+#define XFWD_NETDEV_H
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct netdev {
+	unsigned int ifindex;
+	char name[IF_NAMESIZE];
+	char kind[IF_NAMESIZE];	/* rtnetlink's: "veth", "bridge" …; "" for hardware */
+	uint16_t type;		/* ARPHRD_… */
+	uint32_t mtu;
+	uint8_t mac[6];
+	bool up;
+	bool has_addr4;
+	bool takes_redirects;	/* accepts frames that XDP redirects to it */
+	__be32 addr4;		/* the first primary address of global scope, else the first */
+};
+
+struct netdevs {
+	struct netdev *list;
+	size_t count;
+};
+
+/* 0 or -errno. */
+int netdevs_get(struct netdevs *devs);
+void netdevs_free(struct netdevs *devs);
+const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name);
+const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex);
+/* Are there any tc filters on the interface's clsact hooks? */
+bool netdev_has_filters(unsigned int ifindex);
+
+#endif

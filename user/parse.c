@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Owns reading: which files are read, and what the words of a statement mean together. The words
+ * themselves are the business of lexer.l, their order that of parser.y.
+ */
+#include <fcntl.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "parser.h"
+
+#define INCLUDE_DEPTH_MAX 16
+/* Columns are ints, and no configuration is this large. */
+#define FILE_SIZE_MAX     (256 << 20)
+
+void parser_error(struct parser *parser, const struct location *where, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!parser->result)
+		parser->result = -EINVAL;
+	/* What comes after a line's first error is mostly its consequence. */
+	if (parser->bad_line == where->line)
+		return;
+	parser->bad_line = where->line;
+
+	va_start(arguments, format);
+	diag_verror(parser->diag, where, parser->text + parser->line_start, format, arguments);
+	va_end(arguments);
+}
+
+/* Reports what is said for the second time. */
+bool given_before(struct parser *parser, bool before, const char *message,
+		  const struct location *where)
+{
+	if (before)
+		parser_error(parser, where, "%s", message);
+	return before;
+}
+
+static void origin_begin(struct parser *parser, const struct location *where)
+{
+	memset(&parser->origin, 0, sizeof(parser->origin));
+	parser->origin.rule = *where;
+	parser->origin.source = parser->text + parser->line_start;
+}
+
+void rule_begin(struct parser *parser, enum rule_action_kind kind, const struct location *where)
+{
+	origin_begin(parser, where);
+	memset(&parser->rule, 0, sizeof(parser->rule));
+	parser->rule.kind = kind;
+	if (kind == RULE_SNAT || kind == RULE_MASQUERADE)
+		parser->rule.stage = STAGE_OUT;
+}
+
+void rule_direction(struct parser *parser, enum stage stage, const struct location *where)
+{
+	if (given_before(parser, parser->origin.ifname.line && parser->rule.stage == stage,
+			 stage == STAGE_IN ? "in is given twice" : "out is given twice", where))
+		return;
+	if (given_before(parser, parser->origin.ifname.line,
+			 "a rule has either in or out, not both", where))
+		return;
+	parser->rule.stage = stage;
+}
+
+void rule_ifname(struct parser *parser, struct slice name, const struct location *where)
+{
+	parser->origin.ifname = *where;
+	/* In quotes it is an interface of that name. */
+	if (name.length == 3 && !memcmp(name.at, "any", 3))
+		return;
+	read_ifname(parser, name, where, parser->rule.ifname);
+}
+
+void rule_endpoint(struct parser *parser, const struct endpoint *endpoint, bool is_from,
+		   const struct location *word, const struct location *where)
+{
+	struct location *origin = is_from ? &parser->origin.from : &parser->origin.to;
+
+	if (given_before(parser, origin->line,
+			 is_from ? "from is given twice" : "to is given twice", word))
+		return;
+	*origin = *where;
+	*(is_from ? &parser->rule.from : &parser->rule.to) = *endpoint;
+}
+
+void rule_target(struct parser *parser, struct slice min, const struct location *at_min,
+		 struct slice max, const struct location *at_max)
+{
+	struct target *target = &parser->rule.target;
+
+	target->family = AF_INET;
+	target->addr_min.word[0] = read_address(parser, min, at_min);
+	target->addr_max.word[0] = read_address(parser, max, at_max);
+	if (ntohl(target->addr_min.word[0]) > ntohl(target->addr_max.word[0]))
+		parser_error(parser, at_max, "the address range ends before it begins");
+}
+
+void rule_random(struct parser *parser, const struct location *where)
+{
+	if (given_before(parser, parser->rule.random, "random is given twice", where))
+		return;
+	if (parser->rule.kind != RULE_SNAT && parser->rule.kind != RULE_MASQUERADE)
+		parser_error(parser, where, "random goes with snat and masquerade only");
+	parser->rule.random = 1;
+}
+
+void interface_begin(struct parser *parser, struct slice name, const struct location *where,
+		     const struct location *at_name)
+{
+	origin_begin(parser, where);
+	parser->origin.ifname = *at_name;
+	parser->mode = -1;
+	read_ifname(parser, name, at_name, parser->ifname);
+}
+
+void set_timeout(struct parser *parser, struct slice name, const struct location *at_name,
+		 struct slice value, const struct location *at_value)
+{
+	uint32_t seconds = read_duration(parser, value, at_value);
+	int timeout = read_timeout(parser, name, at_name);
+
+	if (timeout >= 0)
+		parser->config->options.timeout[timeout] = seconds;
+}
+
+/* Room for one more where the array is full; how large it is follows from its count. */
+static int origins_grow(void **array, size_t count, size_t size)
+{
+	void *grown;
+
+	/* Full at 0 and at each power of two. */
+	if (count & (count - 1))
+		return 0;
+	grown = reallocarray(*array, count ? 2 * count : 1, size);
+	if (!grown)
+		return -ENOMEM;
+	*array = grown;
+	return 0;
+}
+
+static int origin_append(struct rule_origin **origins, size_t count,
+			 const struct rule_origin *origin)
+{
+	void *array = *origins;
+	int err = origins_grow(&array, count, sizeof(*origin));
+
+	*origins = array;
+	if (!err)
+		(*origins)[count] = *origin;
+	return err;
+}
+
+void rule_end(struct parser *parser)
+{
+	struct origins *origins = parser->origins;
+	int err;
+
+	if (parser->bad_line == parser->origin.rule.line)
+		return;
+	err = origin_append(&origins->rules, origins->rule_count, &parser->origin);
+	if (!err)
+		err = config_insert(parser->config, parser->config->rule_count, &parser->rule);
+	if (!err)
+		origins->rule_count++;
+	else
+		parser->result = err;
+}
+
+void interface_end(struct parser *parser)
+{
+	enum attach_mode mode = parser->mode < 0 ? MODE_AUTO : (enum attach_mode)parser->mode;
+	struct origins *origins = parser->origins;
+	struct config *config = parser->config;
+	size_t at = 0;
+
+	if (!parser->ifname[0])
+		return;
+	if (config_interface(config, parser->ifname, mode))
+		goto out_of_memory;
+	while (strcmp(config->interfaces[at].name, parser->ifname))
+		at++;
+	if (at < origins->interface_count) {
+		origins->interfaces[at] = parser->origin;
+		return;
+	}
+	if (origin_append(&origins->interfaces, origins->interface_count, &parser->origin))
+		goto out_of_memory;
+	origins->interface_count++;
+	return;
+
+out_of_memory:
+	parser->result = -ENOMEM;
+}
+
+void origins_free(struct origins *origins)
+{
+	for (size_t i = 0; i < origins->file_count; i++) {
+		free(origins->files[i]);
+		free(origins->texts[i]);
+	}
+	free(origins->files);
+	free(origins->texts);
+	free(origins->rules);
+	free(origins->interfaces);
+	memset(origins, 0, sizeof(*origins));
+}
+
+/* Locations and rules' lines point into both from now on. Takes `text` over, even on failure. */
+static int origins_file(struct origins *origins, const char *name, char *text)
+{
+	size_t count = origins->file_count;
+	char *copy = strdup(name);
+	void *files = origins->files;
+	void *texts = origins->texts;
+	int err = copy ? 0 : -ENOMEM;
+
+	if (!err)
+		err = origins_grow(&files, count, sizeof(*origins->files));
+	origins->files = files;
+	if (!err)
+		err = origins_grow(&texts, count, sizeof(*origins->texts));
+	origins->texts = texts;
+	if (err) {
+		free(copy);
+		free(text);
+		return err;
+	}
+	origins->files[count] = copy;
+	origins->texts[count] = text;
+	origins->file_count++;
+	return 0;
+}
+
+/* Sees to it that the text ends with a newline; there is room for it. */
+static size_t text_end(char *text, size_t length)
+{
+	if (!length || text[length - 1] != '\n')
+		text[length++] = '\n';
+	text[length] = '\0';
+	return length;
+}
+
+static int text_read(int fd, char **text, size_t *length)
+{
+	size_t room = 65536, used = 0;
+	struct stat status;
+	ssize_t got = 1;
+	char *grown;
+
+	*text = NULL;
+	if (!fstat(fd, &status) && S_ISREG(status.st_mode) && status.st_size < FILE_SIZE_MAX)
+		room = status.st_size + 3;
+	while (got > 0) {
+		if (!*text || used + 2 >= room) {
+			room = *text ? 2 * room : room;
+			grown = realloc(*text, room);
+			if (!grown)
+				return -ENOMEM;
+			*text = grown;
+		}
+		got = read(fd, *text + used, room - used - 2);
+		if (got < 0)
+			return -errno;
+		used += got;
+		if (used > FILE_SIZE_MAX)
+			return -EFBIG;
+	}
+	*length = text_end(*text, used);
+	return 0;
+}
+
+/* Reads the file into memory. 0 or -errno. */
+static int parser_load(struct parser *parser, const char *path, size_t *length)
+{
+	bool is_stdin = !strcmp(path, "-") && !parser->parent;
+	struct stat status = {};
+	char *text = NULL;
+	int err, fd;
+
+	fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = text_read(fd, &text, length);
+	if (!err && !fstat(fd, &status)) {
+		parser->device = status.st_dev;
+		parser->inode = status.st_ino;
+	}
+	if (!is_stdin)
+		close(fd);
+	if (err) {
+		free(text);
+		return err;
+	}
+
+	err = origins_file(parser->origins, is_stdin ? "standard input" : path, text);
+	if (err)
+		return err;
+	parser->text = text;
+	parser->file = parser->origins->files[parser->origins->file_count - 1];
+	return 0;
+}
+
+/* Anything that has a NUL in it (UTF-16, say) would be a long list of puzzling errors. */
+static bool is_text(struct parser *parser, size_t length)
+{
+	const char *nul = memchr(parser->text, '\0', length);
+	struct location where = { .file = parser->file, .line = 1 };
+
+	if (!nul)
+		return true;
+	for (const char *at = parser->text; at < nul; at++) {
+		if (*at != '\n')
+			continue;
+		where.line++;
+		parser->line_start = at + 1 - parser->text;
+	}
+	where.first_column = nul - parser->text - parser->line_start + 1;
+	where.last_column = where.first_column;
+	parser_error(parser, &where, "a NUL byte; this is not a text file");
+	return false;
+}
+
+static int parser_run(struct parser *parser, size_t length)
+{
+	if (!is_text(parser, length))
+		return parser->result;
+	if (lexer_open(parser, length))
+		return parser->result = -ENOMEM;
+	yyparse(parser);
+	lexer_close(parser);
+	return parser->result;
+}
+
+static bool include_allowed(struct parser *parser, const char *path, const struct location *where)
+{
+	const struct parser *open = parser;
+	struct stat status;
+	int depth = 0;
+
+	if (stat(path, &status)) {
+		parser_error(parser, where, "cannot read \"%s\": %s", path, strerror(errno));
+		return false;
+	}
+	/* Before it is opened: a FIFO would wait, a watchdog would bark. */
+	if (!S_ISREG(status.st_mode)) {
+		parser_error(parser, where, "cannot read \"%s\": not a regular file", path);
+		return false;
+	}
+	for (; open; open = open->parent, depth++) {
+		if (open->device != status.st_dev || open->inode != status.st_ino)
+			continue;
+		parser_error(parser, where, "\"%s\" includes itself", path);
+		return false;
+	}
+	if (depth > INCLUDE_DEPTH_MAX) {
+		parser_error(parser, where, "includes nest more than %d deep", INCLUDE_DEPTH_MAX);
+		return false;
+	}
+	return true;
+}
+
+static void include_file(struct parser *parent, const char *path, const struct location *where)
+{
+	struct parser parser = {
+		.config = parent->config,
+		.origins = parent->origins,
+		.diag = parent->diag,
+		.parent = parent,
+	};
+	size_t length;
+	int err;
+
+	if (!include_allowed(parent, path, where))
+		return;
+	err = parser_load(&parser, path, &length);
+	if (err && err != -ENOMEM) {
+		parser_error(parent, where, "cannot read \"%s\": %s", path, strerror(-err));
+		return;
+	}
+	if (!err)
+		err = parser_run(&parser, length);
+	if (err == -ENOMEM || !parent->result)
+		parent->result = err;
+}
+
+/* A folder that is not there holds no files; one that cannot be read may. */
+static int glob_error(const char *path, int error)
+{
+	(void)path;
+	return error != ENOENT && error != ENOTDIR;
+}
+
+static void include_glob(struct parser *parser, const char *pattern, const struct location *where)
+{
+	glob_t found = {};
+	int err;
+
+	err = glob(pattern, 0, glob_error, &found);
+	if (err == GLOB_NOSPACE)
+		parser->result = -ENOMEM;
+	else if (err && err != GLOB_NOMATCH)
+		parser_error(parser, where, "cannot search \"%s\": %s", pattern, strerror(errno));
+	for (size_t i = 0; !err && i < found.gl_pathc; i++)
+		include_file(parser, found.gl_pathv[i], where);
+	globfree(&found);
+}
+
+/* The folder of the including file before the path; glob's own letters in it are escaped. */
+static char *include_path(const char *file, struct slice path, bool escape)
+{
+	const char *slash = path.at[0] == '/' ? NULL : strrchr(file, '/');
+	size_t folder = slash ? slash + 1 - file : 0;
+	char *joined = malloc(2 * folder + path.length + 1);
+	char *end = joined;
+
+	if (!joined)
+		return NULL;
+	for (size_t i = 0; i < folder; i++) {
+		if (escape && strchr("*?[\\", file[i]))
+			*end++ = '\\';
+		*end++ = file[i];
+	}
+	memcpy(end, path.at, path.length);
+	end[path.length] = '\0';
+	return joined;
+}
+
+void include_files(struct parser *parser, struct slice path, const struct location *where)
+{
+	struct slice bare = { path.at + 1, path.length - 2 };
+	bool is_glob = memchr(bare.at, '*', bare.length) || memchr(bare.at, '?', bare.length) ||
+		       memchr(bare.at, '[', bare.length);
+	char *joined = include_path(parser->file, bare, is_glob);
+
+	if (!joined)
+		parser->result = -ENOMEM;
+	else if (is_glob)
+		include_glob(parser, joined, where);
+	else
+		include_file(parser, joined, where);
+	free(joined);
+}
+
+int parse_file(const char *path, struct config *config, struct origins *origins, struct diag *diag)
+{
+	struct location whole = { .file = path };
+	struct parser parser = { .config = config, .origins = origins, .diag = diag };
+	size_t length;
+	int err;
+
+	memset(origins, 0, sizeof(*origins));
+	err = parser_load(&parser, path, &length);
+	if (!err)
+		return parser_run(&parser, length);
+	if (err == -ENOMEM)
+		return err;
+	diag_error(diag, &whole, NULL, "cannot read it: %s", strerror(-err));
+	return -EINVAL;
+}
+
+int parse_text(const char *name, const char *text, size_t length, struct config *config,
+	       struct origins *origins, struct diag *diag)
+{
+	struct parser parser = { .config = config, .origins = origins, .diag = diag };
+	char *copy = malloc(length + 2);
+	int err;
+
+	memset(origins, 0, sizeof(*origins));
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, text, length);
+	length = text_end(copy, length);
+	err = origins_file(origins, name, copy);
+	if (err)
+		return err;
+	parser.text = copy;
+	parser.file = origins->files[0];
+	return parser_run(&parser, length);
+}
+
+int parse_rule(const char *text, struct rule *rule, struct rule_origin *origin, struct diag *diag)
+{
+	struct parser parser = { .diag = diag, .file = "command line" };
+	size_t length = strlen(text);
+	char *copy = malloc(length + 2);
+	int err;
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, text, length);
+	length = text_end(copy, length);
+	parser.text = copy;
+	err = parser_run(&parser, length);
+	free(copy);
+	if (err)
+		return err;
+	*rule = parser.rule;
+	*origin = parser.origin;
+	origin->source = text;
+	return 0;
+}

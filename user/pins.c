@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Where the running state is pinned: namespaces, bpffs and the writers' lock. */
+#include "pins.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <linux/magic.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "msg.h"
+
+#define BPFFS		"/sys/fs/bpf"
+#define NETNS_RUN	"/run/netns"
+#define LOCK_SECONDS	10
+
+void pins_path(char path[PATH_MAX], const char *dir, const char *format, ...)
+{
+	int length = snprintf(path, PATH_MAX, "%s/", dir);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(path + length, PATH_MAX - length, format, args);
+	va_end(args);
+}
+
+static bool same_namespace(const char *kind)
+{
+	char mine[64], init[64];
+	struct stat a, b;
+
+	snprintf(mine, sizeof(mine), "/proc/self/ns/%s", kind);
+	snprintf(init, sizeof(init), "/proc/1/ns/%s", kind);
+	/* Where process 1 may not be looked at, there is nothing to warn of. */
+	return stat(mine, &a) || stat(init, &b) || (a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+}
+
+/*
+ * `ip netns exec` gives a command a mount namespace with a /sys of its own: a bpffs mounted there,
+ * and with it every pin and link, would be gone when the command ends.
+ */
+static int check_mounts(void)
+{
+	if (same_namespace("net") || same_namespace("mnt"))
+		return 0;
+	msg_error("this shell is in a network namespace with a /sys of its own (ip netns exec), where "
+		  "nothing can be kept: run `xfwd -n NAME …` outside of it instead");
+	return -EINVAL;
+}
+
+static int enter_netns(const char *name)
+{
+	char path[PATH_MAX];
+	int fd, err = 0;
+
+	if (strchr(name, '/') || !strcmp(name, ".") || !strcmp(name, "..")) {
+		msg_error("\"%s\" is no name of a network namespace", name);
+		return -EINVAL;
+	}
+	snprintf(path, sizeof(path), "%s/%s", NETNS_RUN, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		err = -errno;
+		msg_error("cannot open network namespace \"%s\": %s", name, strerror(-err));
+		return err;
+	}
+	if (setns(fd, CLONE_NEWNET)) {
+		err = -errno;
+		msg_error("cannot enter network namespace \"%s\": %s", name, strerror(-err));
+	}
+	close(fd);
+	return err;
+}
+
+/* bpffs allows no dot in a name. */
+static void append_escaped(char *to, size_t size, const char *name)
+{
+	size_t at = strlen(to);
+
+	for (; *name && at + 4 < size; name++) {
+		if (*name == '.' || *name == '%')
+			at += snprintf(to + at, size - at, "%%%02x", (unsigned char)*name);
+		else
+			to[at++] = *name;
+		to[at] = '\0';
+	}
+}
+
+static int mount_bpffs(bool create)
+{
+	struct statfs fs;
+
+	if (!statfs(BPFFS, &fs) && (unsigned long)fs.f_type == BPF_FS_MAGIC)
+		return 0;
+	if (!create)
+		return -ENOENT;
+	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
+		int err = -errno;
+
+		msg_error("cannot mount bpffs on " BPFFS ": %s", strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
+static int make_dir(const char *path)
+{
+	if (mkdir(path, 0700) && errno != EEXIST) {
+		int err = -errno;
+
+		msg_error("cannot make %s: %s", path, strerror(-err));
+		return err;
+	}
+	return 0;
+}
+
+int pins_open(struct pins *pins, const char *netns, bool create)
+{
+	int err;
+
+	pins->lock = -1;
+	err = check_mounts();
+	if (!err)
+		err = mount_bpffs(create);
+	if (!err && netns)
+		err = enter_netns(netns);
+	if (err)
+		return err;
+	strcpy(pins->dir, PINS_ROOT "/host");
+	strcpy(pins->loading, PINS_ROOT "/host-loading");
+	if (netns) {
+		strcpy(pins->dir, PINS_ROOT "/netns/");
+		append_escaped(pins->dir, sizeof(pins->dir), netns);
+		strcpy(pins->loading, PINS_ROOT "/netns-loading/");
+		append_escaped(pins->loading, sizeof(pins->loading), netns);
+	}
+	if (!create)
+		return 0;
+	err = make_dir(PINS_ROOT);
+	if (!err && netns)
+		err = make_dir(PINS_ROOT "/netns");
+	if (!err && netns)
+		err = make_dir(PINS_ROOT "/netns-loading");
+	return err;
+}
+
+/* Who holds the lock, from /proc/locks: "1: FLOCK ADVISORY WRITE 1234 00:1f:1 0 EOF". */
+static int lock_holder(int fd)
+{
+	char line[256], want[64];
+	FILE *locks = fopen("/proc/locks", "re");
+	struct stat st;
+	int pid = 0, found = 0;
+
+	if (!locks || fstat(fd, &st)) {
+		if (locks)
+			fclose(locks);
+		return 0;
+	}
+	snprintf(want, sizeof(want), ":%lu ", (unsigned long)st.st_ino);
+	while (!found && fgets(line, sizeof(line), locks))
+		if (strstr(line, "FLOCK") && !strstr(line, "->") && strstr(line, want) &&
+		    sscanf(line, "%*s %*s %*s %*s %d", &pid) == 1)
+			found = pid;
+	fclose(locks);
+	return found;
+}
+
+int pins_lock(struct pins *pins)
+{
+	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+
+	/* The root of bpffs: it stays when all that xfwd made is gone. */
+	pins->lock = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (pins->lock < 0)
+		return -errno;
+	for (int i = 0; i < LOCK_SECONDS * 50; i++) {
+		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	msg_error("another xfwd (process %d) is changing the rules; nothing was done",
+		  lock_holder(pins->lock));
+	close(pins->lock);
+	pins->lock = -1;
+	return -EBUSY;
+}
+
+void pins_unlock(struct pins *pins)
+{
+	if (pins->lock >= 0)
+		close(pins->lock);
+	pins->lock = -1;
+}
+
+int pins_remove(const char *dir)
+{
+	char path[PATH_MAX];
+	struct dirent *entry;
+	struct stat st;
+	DIR *stream = opendir(dir);
+	int err = 0;
+
+	if (!stream)
+		return errno == ENOENT ? 0 : -errno;
+	while (!err && (entry = readdir(stream))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		pins_path(path, dir, "%s", entry->d_name);
+		if (!lstat(path, &st) && S_ISDIR(st.st_mode))
+			err = pins_remove(path);
+		else if (unlink(path))
+			err = -errno;
+	}
+	closedir(stream);
+	if (!err && rmdir(dir))
+		err = -errno;
+	return err;
+}
+
+void pins_tidy(const struct pins *pins)
+{
+	pins_remove(pins->loading);
+	rmdir(PINS_ROOT "/netns-loading");
+	rmdir(PINS_ROOT "/netns");
+	rmdir(PINS_ROOT);
+}

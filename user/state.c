@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Opening the pinned maps and reading back the configuration that is running. */
+#include "state.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "msg.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+_Static_assert(sizeof(struct rule) == XFWD_RULE_RECORD_SIZE, "map value size");
+_Static_assert(sizeof(struct running) <= XFWD_RUNNING_RECORD_SIZE, "map value size");
+
+static const char *const map_names[MAP_COUNT] = {
+#define STATE_MAP_NAME(name) [MAP_##name] = #name,
+	STATE_MAPS(STATE_MAP_NAME)
+#undef STATE_MAP_NAME
+};
+
+__u64 state_netns_cookie(void)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	__u64 cookie = 0;
+	socklen_t length = sizeof(cookie);
+
+	if (fd < 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length))
+		cookie = 0;
+	close(fd);
+	return cookie;
+}
+
+int state_settings(const struct state *state, struct settings *settings)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(state->map[MAP_settings], &zero, settings);
+}
+
+static int read_running(struct state *state)
+{
+	union {
+		struct running running;
+		char room[XFWD_RUNNING_RECORD_SIZE];
+	} value;
+	struct settings settings;
+	int err = state_settings(state, &settings);
+
+	if (!err)
+		err = bpf_map_lookup_elem(state->map[MAP_running], &settings.active, &value);
+	if (err) {
+		msg_error("cannot read the running state: %s", strerror(-err));
+		return err;
+	}
+	if (settings.layout != XFWD_LAYOUT) {
+		msg_error("the running state was made by another version of xfwd (layout %u, this one "
+			  "has %u): `xfwd down` ends it",
+			  settings.layout, XFWD_LAYOUT);
+		return -EPROTO;
+	}
+	state->running = value.running;
+	if (value.running.netns_cookie != state_netns_cookie())
+		return -ENOENT; /* of a namespace of the same name that is gone */
+	return 0;
+}
+
+int state_open(struct state *state, const struct pins *pins)
+{
+	char path[PATH_MAX];
+	int err = 0;
+
+	memset(state, 0, sizeof(*state));
+	for (int i = 0; i < MAP_COUNT; i++)
+		state->map[i] = -1;
+	for (int i = 0; i < MAP_COUNT && !err; i++) {
+		pins_path(path, pins->dir, "maps/%s", map_names[i]);
+		state->map[i] = bpf_obj_get(path);
+		if (state->map[i] >= 0)
+			continue;
+		err = -errno;
+		if (err == -EPERM || err == -EACCES)
+			msg_error("reading the running state needs root (or CAP_BPF and "
+				  "CAP_NET_ADMIN)");
+		else if (err != -ENOENT)
+			msg_error("cannot open %s: %s", path, strerror(-err));
+	}
+	if (!err)
+		err = read_running(state);
+	if (err)
+		state_close(state);
+	return err;
+}
+
+void state_close(struct state *state)
+{
+	for (int i = 0; i < MAP_COUNT; i++) {
+		if (state->map[i] >= 0)
+			close(state->map[i]);
+		state->map[i] = -1;
+	}
+}
+
+static int read_records(const struct state *state, __u32 active, struct rule *rules, __u32 count)
+{
+	__u32 id, out;
+	int fd, err, read = 0;
+	__u32 *keys;
+
+	err = bpf_map_lookup_elem(state->map[MAP_rule_records], &active, &id);
+	if (err)
+		return err;
+	fd = bpf_map_get_fd_by_id(id);
+	if (fd < 0)
+		return -errno;
+	keys = calloc(count, sizeof(*keys));
+	while (keys && !err && read < (int)count) {
+		__u32 at = read - 1, some = count - read;
+
+		err = bpf_map_lookup_batch(fd, read ? &at : NULL, &out, keys + read, rules + read,
+					   &some, NULL);
+		read += some;
+		if (err == -ENOENT) /* the map's end */
+			err = read == (int)count ? 0 : -EIO;
+	}
+	if (!keys)
+		err = -ENOMEM;
+	free(keys);
+	close(fd);
+	return err;
+}
+
+int state_config(const struct state *state, struct config *config)
+{
+	const struct running *running = &state->running;
+	struct settings settings;
+	int err;
+
+	config_init(config);
+	config->options = running->options;
+	for (__u32 i = 0; i < running->interface_count; i++) {
+		err = config_interface(config, running->interfaces[i].name,
+				       running->interfaces[i].mode);
+		if (err)
+			return err;
+	}
+	if (!running->rule_count)
+		return 0;
+	err = state_settings(state, &settings);
+	if (err)
+		return err;
+	config->rules = calloc(running->rule_count, sizeof(*config->rules));
+	if (!config->rules)
+		return -ENOMEM;
+	config->rule_count = running->rule_count;
+	config->rule_room = running->rule_count;
+	err = read_records(state, settings.active, config->rules, running->rule_count);
+	if (err)
+		msg_error("cannot read the running rules: %s", strerror(-err));
+	return err;
+}

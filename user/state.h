@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The running state: the pinned maps, and the configuration that they were made from. The kernel
+ * holds all of it; a process only opens it.
+ */
+#ifndef XFWD_STATE_H
+#define XFWD_STATE_H
+
+#include "config.h"
+#include "pins.h"
+
+/* X(name): pinned maps, by their names in the BPF object. */
+#define STATE_MAPS(X) \
+	X(settings) \
+	X(flows4) \
+	X(sweep_queue4) \
+	X(fragments4) \
+	X(ifaces) \
+	X(tx_ports) \
+	X(rulesets) \
+	X(rule_indexes) \
+	X(rule_actions) \
+	X(rule_counters) \
+	X(verdict_counters) \
+	X(sweepers) \
+	X(rule_records) \
+	X(running) \
+	X(attachments) \
+	X(saved_sysctls)
+
+enum state_map {
+#define STATE_MAP_ENUM(name) MAP_##name,
+	STATE_MAPS(STATE_MAP_ENUM)
+#undef STATE_MAP_ENUM
+	MAP_COUNT,
+};
+
+#define STATE_INTERFACES_MAX 256
+
+/* What goes with the rule records: one value of the map `running`. */
+struct running {
+	__u64 netns_cookie;	/* which namespace: a name may be taken by another later */
+	__u32 rule_count;
+	__u32 next_handle;	/* handles are never given twice */
+	__u32 next_slot;	/* counter slots in use are below */
+	__u32 interface_count;
+	struct options options;
+	struct interface interfaces[STATE_INTERFACES_MAX];
+};
+
+struct state {
+	int map[MAP_COUNT];	/* -1: not open */
+	struct running running;
+};
+
+/*
+ * Opens what is pinned. -ENOENT: nothing is running here. Prints what else is wrong.
+ */
+int state_open(struct state *state, const struct pins *pins);
+void state_close(struct state *state);
+/* The running configuration, handles and slots included. 0 or -errno. */
+int state_config(const struct state *state, struct config *config);
+/* SO_NETNS_COOKIE of the namespace this process is in; 0 where the kernel has none (before 5.14). */
+__u64 state_netns_cookie(void);
+int state_settings(const struct state *state, struct settings *settings);
+
+#endif
