@@ -61,33 +61,6 @@ static __always_inline void flow_end(const struct flow_key4 *key, const struct f
 	}
 }
 
-/*
- * Which lifetime a flow is under. RFC 5382 R5 and RFC 7857 2.2: a connection is established from
- * the third step of its handshake until both sides have sent FIN or one RST.
- */
-static __always_inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
-						 const struct flow *reply)
-{
-	__u8 either = orig->tcp_seen | reply->tcp_seen;
-	__u8 both = orig->tcp_seen & reply->tcp_seen;
-
-	switch (proto) {
-	case IPPROTO_TCP:
-		if ((either & TCP_SEEN_RST) || (both & TCP_SEEN_FIN))
-			return TIMEOUT_TCP_CLOSING;
-		if ((orig->tcp_seen & TCP_SEEN_ACK) &&
-		    (reply->tcp_seen & (TCP_SEEN_SYN | TCP_SEEN_ACK)))
-			return TIMEOUT_TCP_ESTABLISHED;
-		return TIMEOUT_TCP_OPENING;
-	case IPPROTO_UDP:
-		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
-	case IPPROTO_ICMP:
-		return TIMEOUT_ICMP;
-	default:
-		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
-	}
-}
-
 /* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */
 static __always_inline int flow_expired(const struct settings *set, __u8 proto,
 					const struct flow *one, const struct flow *other,

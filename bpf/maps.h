@@ -7,8 +7,9 @@
 #include <bpf/bpf_helpers.h>
 
 #include "flow.h"
-#include "limits.h"
+#include "bounds.h"
 #include "ruleset.h"
+#include "sweeper.h"
 #include "verdict.h"
 
 struct {
@@ -122,14 +123,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct verdict_counter);
 } verdict_counters SEC(".maps");
-
-/* The timer that ends idle flows, and what it knows. */
-struct sweeper {
-	struct bpf_timer timer;
-	__u64 flows; /* elements in the queue: flows, and keys of flows deleted since the last round */
-	__u64 rounds; /* keys looked at */
-	__u64 expired;
-};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

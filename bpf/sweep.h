@@ -48,7 +48,7 @@ static long sweep_one(__u32 i, struct sweep_slice *slice)
 
 	if (i >= slice->count || bpf_map_pop_elem(&sweep_queue4, &key))
 		return 1;
-	slice->sweeper->rounds++;
+	slice->sweeper->looked_at++;
 	orig = flow_find(&key);
 	if (orig && !(orig->flow.flags & FLOW_REPLY)) {
 		if (!sweep_expired(slice, &key, orig)) {
@@ -72,6 +72,8 @@ static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute
 
 	if (!slice.settings)
 		return 0;
+	sweeper->tick_ns = bpf_ktime_get_ns();
+	sweeper->tick_jiffies = jiffies_now();
 	if (count < SWEEP_SLICE_MIN)
 		count = SWEEP_SLICE_MIN;
 	if (count > flows)
@@ -98,7 +100,9 @@ int sweep_start(struct __sk_buff *skb __attribute__((unused)))
 		return 2;
 	if (bpf_timer_set_callback(&sweeper->timer, sweep_tick))
 		return 3;
-	return bpf_timer_start(&sweeper->timer, SWEEP_IDLE_NS, 0) ? 4 : 0;
+	sweeper->tick_ns = bpf_ktime_get_ns();
+	sweeper->tick_jiffies = jiffies_now();
+	return bpf_timer_start(&sweeper->timer, SWEEP_TICK_NS, 0) ? 4 : 0;
 }
 
 /* Jiffies, for user space to find out how many make a second. */

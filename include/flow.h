@@ -98,6 +98,33 @@ enum timeout {
 		TIMEOUT_COUNT,
 };
 
+/*
+ * Which lifetime a flow is under. RFC 5382 R5 and RFC 7857 2.2: a connection is established from
+ * the third step of its handshake until both sides have sent FIN or one RST.
+ */
+static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
+					const struct flow *reply)
+{
+	__u8 either = orig->tcp_seen | reply->tcp_seen;
+	__u8 both = orig->tcp_seen & reply->tcp_seen;
+
+	switch (proto) {
+	case 6: /* TCP */
+		if ((either & TCP_SEEN_RST) || (both & TCP_SEEN_FIN))
+			return TIMEOUT_TCP_CLOSING;
+		if ((orig->tcp_seen & TCP_SEEN_ACK) &&
+		    (reply->tcp_seen & (TCP_SEEN_SYN | TCP_SEEN_ACK)))
+			return TIMEOUT_TCP_ESTABLISHED;
+		return TIMEOUT_TCP_OPENING;
+	case 17: /* UDP */
+		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+	case 1: /* ICMP */
+		return TIMEOUT_ICMP;
+	default:
+		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
+	}
+}
+
 _Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");

@@ -13,7 +13,7 @@
 #define XFWD_RULESET_H
 
 #include "flow.h"
-#include "limits.h"
+#include "bounds.h"
 
 /* netfilter's PREROUTING and POSTROUTING. */
 enum stage {

@@ -8,6 +8,7 @@
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -38,6 +39,12 @@ const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name
 		if (!strcmp(devs->list[i].name, name))
 			return &devs->list[i];
 	return NULL;
+}
+
+/* Frames of loopback devices have an Ethernet header too, of zeroes. */
+bool netdev_is_ethernet(const struct netdev *dev)
+{
+	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
 }
 
 /* One request, every answer to `handle`. 0 or -errno. */

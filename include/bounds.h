@@ -1,41 +1,41 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Bounds that the BPF programs and user space agree on. */
-#ifndef XFWD_LIMITS_H
-#define XFWD_LIMITS_H
+#ifndef XFWD_BOUNDS_H
+#define XFWD_BOUNDS_H
 
 /* Version of everything pinned: bump it when a map's key, value or meaning changes. */
-#define XFWD_LAYOUT         1
+#define XFWD_LAYOUT              1
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */
-#define XFWD_FLOWS_MIN      64
-#define XFWD_FLOWS_DEFAULT  131072
-#define XFWD_FLOWS_MAX      (16 * 1024 * 1024)
+#define XFWD_FLOWS_MIN           64
+#define XFWD_FLOWS_DEFAULT       131072
+#define XFWD_FLOWS_MAX           (16 * 1024 * 1024)
 
 /* Rules in one ruleset. */
-#define XFWD_RULES_MAX      (1024 * 1024)
+#define XFWD_RULES_MAX           (1024 * 1024)
 
 /* Distinct combinations of masks in one stage and one address family. */
-#define XFWD_MASKS_MAX      256
+#define XFWD_MASKS_MAX           256
 
 /* Counter slots are handed out in chunks, so that the table can grow while it is in use. */
-#define XFWD_COUNTER_CHUNK  4096
-#define XFWD_COUNTER_CHUNKS (XFWD_RULES_MAX / XFWD_COUNTER_CHUNK)
+#define XFWD_COUNTER_CHUNK       4096
+#define XFWD_COUNTER_CHUNKS      (XFWD_RULES_MAX / XFWD_COUNTER_CHUNK)
 
 /* Network interfaces that rules and attachments may name. */
-#define XFWD_IFACES_MAX     4096
+#define XFWD_IFACES_MAX          4096
 
 /* Fragmented datagrams whose ports are remembered at one time. */
-#define XFWD_FRAGMENTS_MAX  4096
+#define XFWD_FRAGMENTS_MAX       4096
 
 /* What user space keeps of the running configuration; the programs do not read it. */
-#define XFWD_RULE_RECORD_SIZE	 148
+#define XFWD_RULE_RECORD_SIZE    148
 #define XFWD_RUNNING_RECORD_SIZE 8192
-#define XFWD_SYSCTLS_MAX	 1024
-#define XFWD_SYSCTL_PATH	 96
-#define XFWD_SYSCTL_VALUE	 16
-#define XFWD_ATTACHMENT_SIZE	 192
+#define XFWD_SYSCTLS_MAX         1024
+#define XFWD_SYSCTL_PATH         96
+#define XFWD_SYSCTL_VALUE        16
+#define XFWD_ATTACHMENT_SIZE     192
 
 /* Ports tried for one packet before it is dropped as "no_port". */
-#define XFWD_PORT_TRIES     128
+#define XFWD_PORT_TRIES          128
 
 #endif

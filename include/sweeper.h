@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the timer that ends idle flows keeps. */
+#ifndef XFWD_SWEEPER_H
+#define XFWD_SWEEPER_H
+
+#ifndef __bpf__
+#include <linux/bpf.h>
+#include <linux/types.h>
+#endif
+
+struct sweeper {
+	struct bpf_timer timer; /* reads as zero in user space */
+	__u64 flows; /* keys in the queue: flows, and those ended by others since the last round */
+	__u64 looked_at;
+	__u64 expired;
+	__u64 tick_ns; /* CLOCK_MONOTONIC and jiffies at the last tick: one as the other */
+	__u32 tick_jiffies;
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct sweeper) == 56, "no hidden padding");
+
+#endif

@@ -1,0 +1,474 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Commands that change the rules. */
+#include "cmd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "commit.h"
+#include "msg.h"
+#include "print.h"
+#include "session.h"
+
+/* An invalid input is the user's to mend; anything else failed. */
+static int exit_code(const struct diag *diag, int err)
+{
+	if (diag->count) {
+		diag_print(diag, stderr);
+		return EXIT_USAGE;
+	}
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int read_file(const char *path, struct config *config, struct origins *origins,
+		     struct diag *diag)
+{
+	int err = parse_file(path, config, origins, diag);
+
+	/* What the grammar refused has no rule to check, but the others are still worth a look. */
+	if (err == 0 || err == -EINVAL)
+		if (check_config(config, origins, diag))
+			err = -EINVAL;
+	if (err && !diag->count)
+		msg_error("%s: %s", path, strerror(-err));
+	return err;
+}
+
+int cmd_check(const struct invocation *call)
+{
+	struct origins origins = { 0 };
+	struct config config;
+	struct diag diag;
+	int err, code;
+
+	if (call->argc != 2)
+		return cmd_usage("check", "one FILE is needed");
+	config_init(&config);
+	diag_init(&diag);
+	err = read_file(call->argv[1], &config, &origins, &diag);
+	code = exit_code(&diag, err);
+	if (!code && !call->quiet)
+		printf("%s: %zu rules, no errors\n", call->argv[1], config.rule_count);
+	diag_free(&diag);
+	origins_free(&origins);
+	config_free(&config);
+	return code ? EXIT_USAGE : EXIT_DONE;
+}
+
+/* Rules that stay keep their handles and their counters: the same words, the n-th to the n-th. */
+static void keep_handles(struct config *config, const struct config *running)
+{
+	bool *taken = calloc(running->rule_count + 1, sizeof(*taken));
+	size_t next = 0;
+
+	for (size_t i = 0; taken && i < config->rule_count; i++) {
+		struct rule *rule = &config->rules[i];
+
+		/* Files change little: the search begins behind the last one found. */
+		for (size_t n = 0; n < running->rule_count; n++) {
+			size_t at = (next + n) % running->rule_count;
+
+			if (taken[at] || !rule_equal(rule, &running->rules[at]))
+				continue;
+			taken[at] = true;
+			rule->handle = running->rules[at].handle;
+			rule->slot = running->rules[at].slot;
+			next = at + 1;
+			break;
+		}
+	}
+	free(taken);
+}
+
+static bool has_rule(const struct config *config, const struct rule *rule)
+{
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].handle == rule->handle)
+			return true;
+	return false;
+}
+
+static void print_rule(char sign, const struct rule *rule)
+{
+	char text[RULE_TEXT_MAX];
+
+	rule_print(rule, text);
+	printf("%c %s\n", sign, text);
+}
+
+/* What `apply` would change: rules that go, and rules that come. */
+static int print_changes(const struct invocation *call, const struct config *running,
+			 const struct config *config)
+{
+	size_t gone = 0, come = 0;
+
+	for (size_t i = 0; i < running->rule_count; i++) {
+		if (has_rule(config, &running->rules[i]))
+			continue;
+		gone++;
+		if (!call->json)
+			print_rule('-', &running->rules[i]);
+	}
+	for (size_t i = 0; i < config->rule_count; i++) {
+		if (config->rules[i].handle)
+			continue;
+		come++;
+		if (!call->json)
+			print_rule('+', &config->rules[i]);
+	}
+	if (call->json)
+		return cmd_json(call, json_pack("{s:I, s:I, s:I}", "added", (json_int_t)come,
+						"removed", (json_int_t)gone, "kept",
+						(json_int_t)(config->rule_count - come)));
+	if (!call->quiet)
+		printf("%zu added, %zu removed, %zu kept\n", come, gone, config->rule_count - come);
+	return EXIT_DONE;
+}
+
+static int dry_run(const struct invocation *call, struct config *config)
+{
+	struct session session;
+	int err = session_read(&session, call->netns), code = EXIT_FAILED;
+
+	if (!err || err == -ENOENT) {
+		keep_handles(config, &session.config);
+		code = print_changes(call, &session.config, config);
+	}
+	session_close(&session);
+	return code;
+}
+
+static int apply_config(const struct invocation *call, struct config *config,
+			const struct origins *origins, struct diag *diag)
+{
+	struct session session;
+	struct config running;
+	int err = session_write(&session, call->netns, &config->options);
+
+	if (!err) {
+		keep_handles(config, &session.config);
+		running = session.config;
+		session.config = *config;
+		err = session_check(&session, &session.config, origins, diag);
+		if (!err)
+			err = session_commit(&session, 0);
+		*config = session.config;
+		session.config = running;
+	}
+	session_close(&session);
+	return err;
+}
+
+int cmd_apply(const struct invocation *call)
+{
+	struct origins origins = { 0 };
+	const char *path = NULL;
+	struct config config;
+	struct diag diag;
+	bool dry = false;
+	int err, code;
+
+	for (int i = 1; i < call->argc; i++) {
+		if (!strcmp(call->argv[i], "--dry-run"))
+			dry = true;
+		else if (path || (call->argv[i][0] == '-' && call->argv[i][1]))
+			return cmd_usage("apply", "\"%s\" is not expected here", call->argv[i]);
+		else
+			path = call->argv[i];
+	}
+	if (!path)
+		return cmd_usage("apply", "a FILE is needed");
+	config_init(&config);
+	diag_init(&diag);
+	err = read_file(path, &config, &origins, &diag);
+	if (err && !diag.count)
+		code = EXIT_USAGE;
+	else if (!err && dry)
+		code = dry_run(call, &config);
+	else {
+		if (!err)
+			err = apply_config(call, &config, &origins, &diag);
+		code = exit_code(&diag, err);
+	}
+	diag_free(&diag);
+	origins_free(&origins);
+	config_free(&config);
+	return code;
+}
+
+/*
+ * An unquoted `-> :8080` is a redirection to the shell: the arrow arrives as a lone "-", and
+ * standard output is a new, empty file named as the target. Nothing in the grammar is a lone "-", so
+ * this can be told for certain, and undone.
+ */
+static void mend_arrow(const struct invocation *call)
+{
+	static char arrow[PATH_MAX + 4];
+	char path[PATH_MAX];
+	struct stat st;
+	ssize_t length;
+
+	for (int i = 1; i < call->argc; i++) {
+		if (strcmp(call->argv[i], "-"))
+			continue;
+		length = readlink("/proc/self/fd/1", path, sizeof(path) - 1);
+		if (length <= 0 || fstat(STDOUT_FILENO, &st) || !S_ISREG(st.st_mode) || st.st_size)
+			return;
+		path[length] = '\0';
+		snprintf(arrow, sizeof(arrow), "-> %s", strrchr(path, '/') + 1);
+		call->argv[i] = arrow;
+		unlink(path);
+		msg_note("the shell took \"%s\" for a redirection into a file (removed): quote the "
+			 "rule, or say \"into\" for the arrow",
+			 arrow);
+		return;
+	}
+}
+
+/* A rule from the command line, with what is needed to point at its words. */
+struct typed_rule {
+	struct rule rule;
+	struct rule_origin origin;
+	char *text;
+};
+
+/* The rule in the words from argv[first] on. The exit code; on EXIT_DONE, free(typed->text). */
+static int read_rule(const struct invocation *call, int first, struct typed_rule *typed)
+{
+	struct diag diag;
+	int err, code;
+
+	mend_arrow(call);
+	typed->text = cmd_join(call, first);
+	if (!typed->text)
+		return EXIT_FAILED;
+	diag_init(&diag);
+	err = parse_rule(typed->text, &typed->rule, &typed->origin, &diag);
+	if (!err)
+		check_rule(&typed->rule, &typed->origin, &diag);
+	code = exit_code(&diag, err);
+	diag_free(&diag);
+	if (code)
+		free(typed->text);
+	return code;
+}
+
+static bool read_number(const char *word, unsigned long max, unsigned long *number)
+{
+	char *end;
+
+	if (*word < '0' || *word > '9')
+		return false;
+	errno = 0;
+	*number = strtoul(word, &end, 10);
+	return !*end && !errno && *number <= max;
+}
+
+static ssize_t find_handle(const struct config *config, unsigned long handle)
+{
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].handle == handle)
+			return i;
+	return -1;
+}
+
+static ssize_t find_equal(const struct config *config, const struct rule *rule)
+{
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (rule_equal(&config->rules[i], rule))
+			return i;
+	return -1;
+}
+
+/* A change of one rule. */
+struct change {
+	struct typed_rule typed;	/* without a text: the change names no rule */
+	bool is_new;			/* its interface has to exist */
+	unsigned long number;		/* position or handle */
+	/* Makes it to the configuration. Prints what is wrong. 0 or -errno. */
+	int (*make)(struct config *config, struct change *change);
+};
+
+/* Only the new rule: an interface of another may have gone for a while, its rule then rests. */
+static int check_new(const struct session *session, struct change *change, struct diag *diag)
+{
+	struct origins origins = { .rules = &change->typed.origin, .rule_count = 1 };
+	struct config config = { .rules = &change->typed.rule, .rule_count = 1 };
+
+	return change->is_new ? session_check(session, &config, &origins, diag) : 0;
+}
+
+static int change_rules(const struct invocation *call, struct change *change)
+{
+	struct session session;
+	struct diag diag;
+	int err, code;
+
+	diag_init(&diag);
+	err = session_write(&session, call->netns, NULL);
+	if (!err)
+		err = check_new(&session, change, &diag);
+	if (!err)
+		err = change->make(&session.config, change);
+	if (!err)
+		err = session_commit(&session, COMMIT_KEEP_ATTACHED);
+	code = exit_code(&diag, err);
+	session_close(&session);
+	diag_free(&diag);
+	free(change->typed.text);
+	return code;
+}
+
+static int make_insert(struct config *config, struct change *change)
+{
+	ssize_t same = find_equal(config, &change->typed.rule);
+
+	if (same >= 0) {
+		msg_error("the same rule is there already, with handle %u",
+			  config->rules[same].handle);
+		return -EEXIST;
+	}
+	if (change->number > config->rule_count + 1) {
+		msg_error("there are %zu rules: position %lu is none", config->rule_count,
+			  change->number);
+		return -ERANGE;
+	}
+	return config_insert(config, change->number - 1, &change->typed.rule);
+}
+
+static int make_add(struct config *config, struct change *change)
+{
+	change->number = config->rule_count + 1;
+	return make_insert(config, change);
+}
+
+int cmd_add(const struct invocation *call)
+{
+	struct change change = { .make = make_add, .is_new = true };
+	int code;
+
+	if (call->argc < 2)
+		return cmd_usage("add", "a rule is needed");
+	code = read_rule(call, 1, &change.typed);
+	return code ? code : change_rules(call, &change);
+}
+
+int cmd_insert(const struct invocation *call)
+{
+	struct change change = { .make = make_insert, .is_new = true };
+	int code;
+
+	if (call->argc < 3 || !read_number(call->argv[1], XFWD_RULES_MAX, &change.number) ||
+	    !change.number)
+		return cmd_usage("insert", "a position (from 1) and a rule are needed");
+	code = read_rule(call, 2, &change.typed);
+	return code ? code : change_rules(call, &change);
+}
+
+static int make_replace(struct config *config, struct change *change)
+{
+	ssize_t at = find_handle(config, change->number), same = find_equal(config, &change->typed.rule);
+
+	if (at < 0) {
+		msg_error("no rule has handle %lu", change->number);
+		return -ENOENT;
+	}
+	if (same >= 0 && same != at) {
+		msg_error("the same rule is there already, with handle %u",
+			  config->rules[same].handle);
+		return -EEXIST;
+	}
+	/* The place and the handle stay; the counters are the new rule's own. */
+	change->typed.rule.handle = config->rules[at].handle;
+	if (same == at)
+		change->typed.rule.slot = config->rules[at].slot;
+	config->rules[at] = change->typed.rule;
+	return 0;
+}
+
+int cmd_replace(const struct invocation *call)
+{
+	struct change change = { .make = make_replace, .is_new = true };
+	int code;
+
+	if (call->argc < 3 || !read_number(call->argv[1], UINT32_MAX, &change.number))
+		return cmd_usage("replace", "a handle and a rule are needed");
+	code = read_rule(call, 2, &change.typed);
+	return code ? code : change_rules(call, &change);
+}
+
+static int make_delete(struct config *config, struct change *change)
+{
+	ssize_t at = change->typed.text ? find_equal(config, &change->typed.rule)
+				     : find_handle(config, change->number);
+
+	if (at < 0 && change->typed.text) {
+		char text[RULE_TEXT_MAX];
+
+		rule_print(&change->typed.rule, text);
+		msg_error("no such rule: %s", text);
+	} else if (at < 0) {
+		msg_error("no rule has handle %lu", change->number);
+	}
+	if (at < 0)
+		return -ENOENT;
+	config_remove(config, at);
+	return 0;
+}
+
+int cmd_delete(const struct invocation *call)
+{
+	struct change change = { .make = make_delete };
+	int code;
+
+	if (call->argc < 2)
+		return cmd_usage("delete", "a handle or a rule is needed");
+	if (call->argc == 2 && read_number(call->argv[1], UINT32_MAX, &change.number))
+		return change_rules(call, &change);
+	code = read_rule(call, 1, &change.typed);
+	return code ? code : change_rules(call, &change);
+}
+
+static int make_flush(struct config *config, struct change *change)
+{
+	(void)change;
+	config->rule_count = 0;
+	return 0;
+}
+
+int cmd_flush(const struct invocation *call)
+{
+	struct change change = { .make = make_flush };
+
+	if (call->argc != 1)
+		return cmd_usage("flush", "it takes no words");
+	return change_rules(call, &change);
+}
+
+int cmd_zero(const struct invocation *call)
+{
+	struct session session;
+	int err;
+
+	if (call->argc != 1)
+		return cmd_usage("zero", "it takes no words");
+	err = session_read(&session, call->netns);
+	if (err == -ENOENT)
+		msg_error("nothing is running here");
+	if (!err)
+		err = pins_lock(&session.pins);
+	if (!err) {
+		err = commit_zero(&session.state);
+		if (err)
+			msg_error("cannot reset the counters: %s", strerror(-err));
+	}
+	session_close(&session);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}

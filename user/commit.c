@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Making the running state equal a configuration. */
+#include "commit.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "compile.h"
+#include "msg.h"
+#include "sysctl.h"
+#include "verdict.h"
+
+/* An interface that has gone gets an index that none ever has: its rules rest until a change. */
+static unsigned int ifindex_lookup(const char *name, void *context)
+{
+	const struct netdev *dev = netdev_by_name(context, name);
+
+	return dev ? dev->ifindex : UINT32_MAX;
+}
+
+static int compile_rules(const struct config *config, const struct netdevs *devs,
+			 struct tables *tables)
+{
+	size_t at = 0;
+	int err = compile(config, ifindex_lookup, (void *)devs, tables, &at);
+
+	if (err == -E2BIG)
+		msg_error("rule %zu is one combination of prefix lengths, port ranges and "
+			  "interfaces too many (%d are possible)",
+			  at + 1, XFWD_MASKS_MAX);
+	else if (err)
+		msg_error("cannot compile the rules: %s", strerror(-err));
+	return err;
+}
+
+/* An inner map for `slot` of the outer one; the outer map keeps it. Its fd, or -errno. */
+static int inner_create(int outer, __u32 slot, const struct bpf_map_info *shape)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->map_flags);
+	int fd, err;
+
+	fd = bpf_map_create(shape->type, shape->name, shape->key_size, shape->value_size,
+			    shape->max_entries, &opts);
+	if (fd < 0)
+		return -errno;
+	err = bpf_map_update_elem(outer, &slot, &fd, BPF_ANY);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int batch_update(int fd, const void *keys, const void *values, __u32 count)
+{
+	LIBBPF_OPTS(bpf_map_batch_opts, opts);
+
+	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
+}
+
+/* Fills an inner array map from an array. */
+static int array_write(int outer, __u32 slot, struct bpf_map_info *shape, const void *values,
+		       __u32 count)
+{
+	__u32 *keys = NULL;
+	int fd, err = 0;
+
+	shape->type = BPF_MAP_TYPE_ARRAY;
+	shape->key_size = sizeof(__u32);
+	shape->max_entries = count ? count : 1;
+	fd = inner_create(outer, slot, shape);
+	if (fd < 0)
+		return fd;
+	if (count) {
+		keys = calloc(count, sizeof(*keys));
+		err = keys ? 0 : -ENOMEM;
+	}
+	for (__u32 i = 0; i < count && keys; i++)
+		keys[i] = i;
+	if (!err)
+		err = batch_update(fd, keys, values, count);
+	free(keys);
+	close(fd);
+	return err;
+}
+
+static int index_write(int outer, __u32 slot, const struct tables *tables)
+{
+	struct bpf_map_info shape = {
+		.type = BPF_MAP_TYPE_HASH,
+		.name = "rule_index",
+		.key_size = sizeof(struct rule_key),
+		.value_size = sizeof(struct rule_ref),
+		.max_entries = tables->entry_count ? tables->entry_count : 1,
+	};
+	int fd = inner_create(outer, slot, &shape), err;
+
+	if (fd < 0)
+		return fd;
+	err = batch_update(fd, tables->keys, tables->refs, tables->entry_count);
+	close(fd);
+	return err;
+}
+
+static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
+			 const struct tables *tables)
+{
+	struct bpf_map_info ruleset = { .name = "ruleset", .value_size = sizeof(struct ruleset) };
+	struct bpf_map_info actions = { .name = "rule_actions",
+					.value_size = sizeof(struct rule_action),
+					.map_flags = BPF_F_INNER_MAP };
+	struct bpf_map_info records = { .name = "rule_records",
+					.value_size = sizeof(struct rule),
+					.map_flags = BPF_F_INNER_MAP };
+	int err;
+
+	err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
+	if (!err)
+		err = index_write(state->map[MAP_rule_indexes], slot, tables);
+	if (!err)
+		err = array_write(state->map[MAP_rule_actions], slot, &actions, tables->actions,
+				  tables->action_count);
+	if (!err)
+		err = array_write(state->map[MAP_rule_records], slot, &records, config->rules,
+				  config->rule_count);
+	return err;
+}
+
+static int running_write(struct state *state, __u32 slot, const struct config *config)
+{
+	union {
+		struct running running;
+		char room[XFWD_RUNNING_RECORD_SIZE];
+	} value;
+	struct running *running = &state->running;
+
+	running->options = config->options;
+	running->rule_count = config->rule_count;
+	running->interface_count = config->interface_count;
+	memcpy(running->interfaces, config->interfaces,
+	       config->interface_count * sizeof(*config->interfaces));
+	memset(&value, 0, sizeof(value));
+	value.running = *running;
+	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
+}
+
+/* A zeroed chunk of counters in the outer map's slot, in place of what is there. */
+static int chunk_create(const struct state *state, __u32 chunk)
+{
+	struct bpf_map_info shape = {
+		.type = BPF_MAP_TYPE_PERCPU_ARRAY,
+		.name = "rule_counters",
+		.key_size = sizeof(__u32),
+		.value_size = sizeof(struct rule_counter),
+		.max_entries = XFWD_COUNTER_CHUNK,
+	};
+	int fd = inner_create(state->map[MAP_rule_counters], chunk, &shape);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+static int slot_compare(const void *a, const void *b)
+{
+	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Slots are not given again while there are new ones: flows of a deleted rule go on counting in
+ * its slot. When the new ones run out, the unused old ones come round.
+ */
+static int give_slots(struct state *state, struct config *config)
+{
+	__u32 *used = calloc(config->rule_count + 1, sizeof(*used)), free_slot = 1;
+	size_t count = 0, passed = 0;
+
+	if (!used)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].slot)
+			used[count++] = config->rules[i].slot;
+	qsort(used, count, sizeof(*used), slot_compare);
+	for (size_t i = 0; i < config->rule_count; i++) {
+		struct rule *rule = &config->rules[i];
+
+		if (!rule->handle)
+			rule->handle = state->running.next_handle++;
+		if (rule->slot)
+			continue;
+		if (state->running.next_slot < XFWD_RULES_MAX) {
+			rule->slot = state->running.next_slot++;
+			continue;
+		}
+		for (; passed < count && used[passed] <= free_slot; passed++)
+			if (used[passed] == free_slot)
+				free_slot++;
+		rule->slot = free_slot++;
+	}
+	free(used);
+	return 0;
+}
+
+static int give_counters(const struct state *state)
+{
+	__u32 chunks = (state->running.next_slot + XFWD_COUNTER_CHUNK - 1) / XFWD_COUNTER_CHUNK;
+	__u32 id;
+	int err = 0;
+
+	/* Counting down to the first that is there: chunks are only ever added at the end. */
+	for (__u32 chunk = chunks; chunk-- > 0 && !err;) {
+		if (!bpf_map_lookup_elem(state->map[MAP_rule_counters], &chunk, &id))
+			break;
+		err = chunk_create(state, chunk);
+	}
+	return err;
+}
+
+/* The mode that the configuration asks of an interface it attaches to; -1: it does not. */
+static int wanted_mode(const struct config *config, const char *name)
+{
+	for (size_t i = 0; i < config->interface_count; i++)
+		if (!strcmp(config->interfaces[i].name, name))
+			return config->interfaces[i].mode;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (!strcmp(config->rules[i].ifname, name))
+			return MODE_AUTO;
+	return -1;
+}
+
+/* Interfaces that the call attached, to be detached again where it fails later. */
+struct attached {
+	unsigned int *ifindex;
+	size_t count;
+};
+
+static int attach_wanted(const struct state *state, const struct pins *pins,
+			 const struct config *config, const struct netdevs *devs,
+			 struct attached *fresh)
+{
+	struct attachment attachment;
+	int mode, err = 0;
+
+	fresh->count = 0;
+	fresh->ifindex = calloc(devs->count + 1, sizeof(*fresh->ifindex));
+	if (!fresh->ifindex)
+		return -ENOMEM;
+	for (size_t i = 0; i < devs->count && !err; i++) {
+		const struct netdev *dev = &devs->list[i];
+		bool before = !attachment_get(state, dev->ifindex, &attachment);
+
+		mode = wanted_mode(config, dev->name);
+		if (mode < 0)
+			continue;
+		err = attach_interface(state, pins, dev, mode);
+		if (!err && !before)
+			fresh->ifindex[fresh->count++] = dev->ifindex;
+	}
+	return err;
+}
+
+/* Those that the configuration does not name, and those that have gone. */
+static int detach_unwanted(const struct state *state, const struct pins *pins,
+			   const struct config *config, const struct netdevs *devs, bool keep)
+{
+	unsigned int *list;
+	size_t count;
+	int err = attachment_list(state, &list, &count);
+
+	for (size_t i = 0; i < count && !err; i++) {
+		const struct netdev *dev = netdev_by_index(devs, list[i]);
+
+		if (dev && (keep || wanted_mode(config, dev->name) >= 0))
+			continue;
+		err = detach_interface(state, pins, list[i]);
+	}
+	free(list);
+	return err;
+}
+
+/* What the pipeline knows of every interface; those that have gone are taken out. */
+static int ifaces_sync(const struct state *state, const struct netdevs *devs)
+{
+	unsigned int key, next;
+	struct attachment attachment;
+	int err = 0, more;
+
+	for (size_t i = 0; i < devs->count && !err; i++) {
+		const struct netdev *dev = &devs->list[i];
+		struct bpf_devmap_val port = { .ifindex = dev->ifindex };
+		struct iface iface = { .addr4 = dev->addr4 };
+
+		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
+		if (!attachment_get(state, dev->ifindex, &attachment))
+			iface.flags |= IFACE_ATTACHED_EGRESS;
+		if (!netdev_is_ethernet(dev))
+			iface.flags |= IFACE_NO_ETHERNET;
+		err = bpf_map_update_elem(state->map[MAP_ifaces], &dev->ifindex, &iface, BPF_ANY);
+		if (!err && dev->takes_redirects)
+			err = bpf_map_update_elem(state->map[MAP_tx_ports], &dev->ifindex, &port,
+						  BPF_ANY);
+		else if (!err)
+			bpf_map_delete_elem(state->map[MAP_tx_ports], &dev->ifindex);
+	}
+	more = bpf_map_get_next_key(state->map[MAP_ifaces], NULL, &next);
+	while (!more && !err) {
+		key = next;
+		more = bpf_map_get_next_key(state->map[MAP_ifaces], &key, &next);
+		if (!netdev_by_index(devs, key))
+			bpf_map_delete_elem(state->map[MAP_ifaces], &key);
+	}
+	return err;
+}
+
+/* The switch: from here on the new rules hold. */
+static int settings_write(const struct state *state, const struct config *config, __u32 slot,
+			  bool guard)
+{
+	struct settings settings;
+	__u32 zero = 0;
+	int err = state_settings(state, &settings);
+
+	if (err)
+		return err;
+	settings.active = slot;
+	settings.generation++;
+	settings.flags = config->options.tcp_loose ? SETTING_TCP_LOOSE : 0;
+	if (guard)
+		settings.flags |= SETTING_GUARD_LOOPBACK;
+	settings.timeout_least = ~0U;
+	for (int i = 0; i < TIMEOUT_COUNT; i++) {
+		settings.timeout[i] = config->options.timeout[i] * settings.hz;
+		if (settings.timeout[i] < settings.timeout_least)
+			settings.timeout_least = settings.timeout[i];
+	}
+	return bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
+}
+
+static int check_limits(const struct state *state, const struct config *config)
+{
+	if (config->options.flows != state->running.options.flows) {
+		msg_error("the flow table has room for %u flows; to change that to %u, run `xfwd down` "
+			  "first",
+			  state->running.options.flows, config->options.flows);
+		return -EINVAL;
+	}
+	if (config->interface_count > STATE_INTERFACES_MAX) {
+		msg_error("more than %d interfaces", STATE_INTERFACES_MAX);
+		return -E2BIG;
+	}
+	return 0;
+}
+
+int commit(struct state *state, const struct pins *pins, struct config *config,
+	   const struct netdevs *devs, unsigned int flags)
+{
+	struct attached fresh = { 0 };
+	struct tables tables = { 0 };
+	struct settings settings;
+	bool guard = false;
+	__u32 slot;
+	int err;
+
+	err = check_limits(state, config);
+	if (err)
+		return err;
+	err = state_settings(state, &settings);
+	if (!err)
+		err = give_slots(state, config);
+	if (err)
+		return err;
+	err = compile_rules(config, devs, &tables);
+	if (err)
+		return err;
+	slot = !settings.active;
+	err = give_counters(state);
+	if (!err)
+		err = ruleset_write(state, slot, config, &tables);
+	if (!err)
+		err = running_write(state, slot, config);
+	if (err) {
+		msg_error("cannot write the rules: %s", strerror(-err));
+		goto out;
+	}
+	err = attach_wanted(state, pins, config, devs, &fresh);
+	if (!err)
+		err = sysctl_sync(state, config, devs, &guard);
+	if (!err)
+		err = ifaces_sync(state, devs);
+	if (!err)
+		err = settings_write(state, config, slot, guard);
+	if (!err)
+		err = detach_unwanted(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
+out:
+	for (size_t i = 0; i < fresh.count && err; i++)
+		detach_interface(state, pins, fresh.ifindex[i]);
+	free(fresh.ifindex);
+	tables_free(&tables);
+	return err;
+}
+
+static int zero_verdicts(const struct state *state)
+{
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+	struct verdict_counter *zeroes;
+
+	if (cpus < 0)
+		return cpus;
+	zeroes = calloc(cpus, sizeof(*zeroes));
+	if (!zeroes)
+		return -ENOMEM;
+	for (__u32 i = 0; i < HOOK_COUNT * VERDICT_COUNT && !err; i++)
+		err = bpf_map_update_elem(state->map[MAP_verdict_counters], &i, zeroes, BPF_ANY);
+	free(zeroes);
+	return err;
+}
+
+int commit_zero(const struct state *state)
+{
+	int err = zero_verdicts(state);
+	__u32 id;
+
+	for (__u32 chunk = 0; chunk < XFWD_COUNTER_CHUNKS && !err; chunk++) {
+		if (bpf_map_lookup_elem(state->map[MAP_rule_counters], &chunk, &id))
+			break;
+		err = chunk_create(state, chunk);
+	}
+	return err;
+}

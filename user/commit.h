@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Making the running state equal a configuration: all of it, or nothing.
+ *
+ * The new ruleset is written beside the one in force; what can fail comes first; one store then
+ * switches over, so a packet sees the old rules or the new.
+ */
+#ifndef XFWD_COMMIT_H
+#define XFWD_COMMIT_H
+
+#include "config.h"
+#include "netdev.h"
+#include "pins.h"
+#include "state.h"
+
+/* commit.flags */
+#define COMMIT_KEEP_ATTACHED (1U << 0) /* interfaces that no rule names any more stay attached */
+
+/*
+ * Handles and counter slots are given to rules that have none (handle 0). `devs` are the interfaces
+ * that exist. Prints what is wrong.
+ */
+int commit(struct state *state, const struct pins *pins, struct config *config,
+	   const struct netdevs *devs, unsigned int flags);
+
+/* All counters to zero. 0 or -errno. */
+int commit_zero(const struct state *state);
+
+#endif

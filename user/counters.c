@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Counters, summed over all CPUs. */
+#include "counters.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int counter_reader_open(struct counter_reader *reader, const struct state *state)
+{
+	reader->state = state;
+	reader->fd = -1;
+	reader->chunk = 0;
+	reader->percpu = NULL;
+	reader->cpus = libbpf_num_possible_cpus();
+	if (reader->cpus < 0)
+		return reader->cpus;
+	reader->percpu = calloc(reader->cpus, sizeof(*reader->percpu));
+	return reader->percpu ? 0 : -ENOMEM;
+}
+
+static int chunk_open(struct counter_reader *reader, __u32 chunk)
+{
+	__u32 id;
+	int err;
+
+	if (reader->fd >= 0 && reader->chunk == chunk)
+		return 0;
+	if (reader->fd >= 0)
+		close(reader->fd);
+	reader->fd = -1;
+	err = bpf_map_lookup_elem(reader->state->map[MAP_rule_counters], &chunk, &id);
+	if (err)
+		return err;
+	reader->fd = bpf_map_get_fd_by_id(id);
+	reader->chunk = chunk;
+	return reader->fd < 0 ? -errno : 0;
+}
+
+int counter_read(struct counter_reader *reader, __u32 slot, struct rule_counter *sum)
+{
+	__u32 at = slot % XFWD_COUNTER_CHUNK;
+	int err = chunk_open(reader, slot / XFWD_COUNTER_CHUNK);
+
+	memset(sum, 0, sizeof(*sum));
+	if (!err)
+		err = bpf_map_lookup_elem(reader->fd, &at, reader->percpu);
+	for (int cpu = 0; cpu < reader->cpus && !err; cpu++) {
+		sum->flows += reader->percpu[cpu].flows;
+		sum->packets += reader->percpu[cpu].packets;
+		sum->bytes += reader->percpu[cpu].bytes;
+	}
+	return err;
+}
+
+void counter_reader_close(struct counter_reader *reader)
+{
+	if (reader->fd >= 0)
+		close(reader->fd);
+	free(reader->percpu);
+}
+
+int counters_verdicts(const struct state *state,
+		      struct verdict_counter sums[HOOK_COUNT][VERDICT_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus(), err = 0;
+	struct verdict_counter *percpu;
+
+	if (cpus < 0)
+		return cpus;
+	percpu = calloc(cpus, sizeof(*percpu));
+	if (!percpu)
+		return -ENOMEM;
+	memset(sums, 0, sizeof(sums[0]) * HOOK_COUNT);
+	for (__u32 i = 0; i < HOOK_COUNT * VERDICT_COUNT && !err; i++) {
+		struct verdict_counter *sum = &sums[i / VERDICT_COUNT][i % VERDICT_COUNT];
+
+		err = bpf_map_lookup_elem(state->map[MAP_verdict_counters], &i, percpu);
+		for (int cpu = 0; cpu < cpus && !err; cpu++) {
+			sum->packets += percpu[cpu].packets;
+			sum->bytes += percpu[cpu].bytes;
+		}
+	}
+	free(percpu);
+	return err;
+}

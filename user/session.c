@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What every command that changes rules does around the change. */
+#include "session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attach.h"
+#include "check.h"
+#include "commit.h"
+#include "loader.h"
+#include "msg.h"
+#include "sysctl.h"
+
+static void session_init(struct session *session)
+{
+	memset(session, 0, sizeof(*session));
+	session->pins.lock = -1;
+	for (int i = 0; i < MAP_COUNT; i++)
+		session->state.map[i] = -1;
+	config_init(&session->config);
+	loader_listen();
+}
+
+int session_read(struct session *session, const char *netns)
+{
+	int err;
+
+	session_init(session);
+	err = pins_open(&session->pins, netns, false);
+	if (!err)
+		err = state_open(&session->state, &session->pins);
+	if (!err) {
+		session->open = true;
+		err = state_config(&session->state, &session->config);
+	}
+	return err;
+}
+
+/* A state that is there but is of a namespace that has gone, or was cut short, is replaced. */
+static int open_or_load(struct session *session, const struct options *options)
+{
+	int err = state_open(&session->state, &session->pins);
+
+	if (err != -ENOENT)
+		return err;
+	err = loader_load(&session->pins, options);
+	if (err)
+		return err;
+	session->loaded = true;
+	return state_open(&session->state, &session->pins);
+}
+
+int session_write(struct session *session, const char *netns, const struct options *options)
+{
+	int err;
+
+	session_init(session);
+	err = pins_open(&session->pins, netns, true);
+	if (!err)
+		err = pins_lock(&session->pins);
+	if (!err)
+		err = open_or_load(session, options ? options : &session->config.options);
+	if (err)
+		return err;
+	session->open = true;
+	err = state_config(&session->state, &session->config);
+	if (!err)
+		err = netdevs_get(&session->devs);
+	if (err)
+		msg_error("cannot read the state of this machine: %s", strerror(-err));
+	return err;
+}
+
+int session_check(const struct session *session, const struct config *config,
+		  const struct origins *origins, struct diag *diag)
+{
+	const char **names = calloc(session->devs.count + 1, sizeof(*names));
+	size_t missing;
+
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < session->devs.count; i++)
+		names[i] = session->devs.list[i].name;
+	missing = check_interfaces(config, origins, names, session->devs.count, diag);
+	free(names);
+	return missing ? -ENODEV : 0;
+}
+
+/* Rules that name no interface hold on those that are attached: with none, they hold nowhere. */
+static int check_attached(const struct session *session)
+{
+	const struct config *config = &session->config;
+
+	if (!config->rule_count || config->interface_count)
+		return 0;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].ifname[0])
+			return 0;
+	msg_error("no rule names an interface, so there is none to attach to: say `in` or `out`, or "
+		  "`interface NAME` in the file");
+	return -EINVAL;
+}
+
+int session_commit(struct session *session, unsigned int flags)
+{
+	int err = check_attached(session);
+
+	if (!err)
+		err = commit(&session->state, &session->pins, &session->config, &session->devs,
+			     flags);
+	if (!err)
+		session->loaded = false; /* it has rules now: it stays */
+	return err;
+}
+
+int session_down(struct session *session)
+{
+	unsigned int *list = NULL;
+	size_t count = 0;
+	int err = attachment_list(&session->state, &list, &count);
+
+	for (size_t i = 0; i < count && !err; i++)
+		err = detach_interface(&session->state, &session->pins, list[i]);
+	free(list);
+	if (!err)
+		err = sysctl_restore(&session->state);
+	if (!err)
+		err = pins_remove(session->pins.dir);
+	return err;
+}
+
+void session_close(struct session *session)
+{
+	if (session->loaded && session->open)
+		session_down(session);
+	state_close(&session->state);
+	netdevs_free(&session->devs);
+	config_free(&session->config);
+	if (session->pins.lock >= 0)
+		pins_tidy(&session->pins);
+	pins_unlock(&session->pins);
+}

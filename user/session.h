@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What every command that changes rules does around the change: enter the namespace, take the lock,
+ * open the running state (or load one), read its configuration; then check, commit, and let go.
+ */
+#ifndef XFWD_SESSION_H
+#define XFWD_SESSION_H
+
+#include "config.h"
+#include "netdev.h"
+#include "parse.h"
+#include "pins.h"
+#include "state.h"
+
+struct session {
+	struct pins pins;
+	struct state state;
+	struct netdevs devs;
+	struct config config;	/* the running one; the command changes it */
+	bool loaded;		/* by this session: taken down again should it fail */
+	bool open;
+};
+
+/*
+ * For reading: -ENOENT, without a word, where nothing is running; the configuration is then the
+ * default one.
+ */
+int session_read(struct session *session, const char *netns);
+/*
+ * For writing. `flows`: how many a new flow table is for. Prints what is wrong.
+ */
+int session_write(struct session *session, const char *netns, const struct options *options);
+/* Do the interfaces that `config` names exist? What does not goes to diag. 0 or -ENODEV. */
+int session_check(const struct session *session, const struct config *config,
+		  const struct origins *origins, struct diag *diag);
+/* Makes session->config the running one; flags of commit(). Prints what is wrong. */
+int session_commit(struct session *session, unsigned int flags);
+/* Detaches and removes everything of the namespace, and puts the sysctls back. */
+int session_down(struct session *session);
+void session_close(struct session *session);
+
+#endif
