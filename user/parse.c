@@ -3,6 +3,7 @@
  * Owns reading: which files are read, and what the words of a statement mean together. The words
  * themselves are the business of lexer.l, their order that of parser.y.
  */
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <stdlib.h>
@@ -77,27 +78,14 @@ void rule_ifname(struct parser *parser, struct slice name, const struct location
 	read_ifname(parser, name, where, parser->rule.ifname);
 }
 
-void rule_endpoint(struct parser *parser, const struct endpoint *endpoint, bool is_from,
-		   const struct location *word, const struct location *where)
-{
-	struct location *origin = is_from ? &parser->origin.from : &parser->origin.to;
-
-	if (given_before(parser, origin->line,
-			 is_from ? "from is given twice" : "to is given twice", word))
-		return;
-	*origin = *where;
-	*(is_from ? &parser->rule.from : &parser->rule.to) = *endpoint;
-}
-
-void rule_target(struct parser *parser, struct slice min, const struct location *at_min,
-		 struct slice max, const struct location *at_max)
+void rule_target(struct parser *parser, __be32 min, __be32 max, const struct location *at_max)
 {
 	struct target *target = &parser->rule.target;
 
 	target->family = AF_INET;
-	target->addr_min.word[0] = read_address(parser, min, at_min);
-	target->addr_max.word[0] = read_address(parser, max, at_max);
-	if (ntohl(target->addr_min.word[0]) > ntohl(target->addr_max.word[0]))
+	target->addr_min.word[0] = min;
+	target->addr_max.word[0] = max;
+	if (ntohl(min) > ntohl(max))
 		parser_error(parser, at_max, "the address range ends before it begins");
 }
 

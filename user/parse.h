@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text to rule model. One grammar serves files and the command line. Needs no root and no kernel. */
+/* Text to rule model. One grammar serves files and command line. Needs no root and no kernel. */
 #ifndef XFWD_PARSE_H
 #define XFWD_PARSE_H
 
@@ -38,7 +38,7 @@ void origins_free(struct origins *origins);
  * 0, -EINVAL, -ENOMEM.
  */
 int parse_file(const char *path, struct config *config, struct origins *origins, struct diag *diag);
-/* The same for text at hand; `name` is what errors call it, and where its includes are relative to. */
+/* The same for text at hand; `name` is what errors call it, and its includes are relative to. */
 int parse_text(const char *name, const char *text, size_t length, struct config *config,
 	       struct origins *origins, struct diag *diag);
 /* Exactly one rule, as after `xfwd add`. origin->source is `text` itself. 0, -EINVAL, -ENOMEM. */

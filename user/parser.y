@@ -62,12 +62,14 @@ void lexer_close(struct parser *parser);
 /* Throws everything away up to the end of the block that the last token opened. */
 void lexer_skip_block(struct parser *parser);
 /* What a word is worth. An error is reported, and the result is one that does no harm. */
-struct port_range read_ports(struct parser *parser, struct slice min, const struct location *at_min,
-			     struct slice max, const struct location *at_max);
+uint16_t read_port(struct parser *parser, struct slice word, const struct location *where);
+uint8_t read_length(struct parser *parser, struct slice word, const struct location *where);
 __be32 read_address(struct parser *parser, struct slice word, const struct location *where);
 struct prefix read_host(struct parser *parser, struct slice word, const struct location *where);
-struct prefix read_prefix(struct parser *parser, struct slice word, struct slice length,
-			  const struct location *at_word, const struct location *at_length);
+struct prefix prefix_cut(struct parser *parser, struct prefix prefix, uint8_t length,
+			 const struct location *where);
+struct port_range port_range(struct parser *parser, uint16_t min, uint16_t max,
+			     const struct location *at_max);
 void read_address6(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_count(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_duration(struct parser *parser, struct slice word, const struct location *where);
@@ -85,10 +87,7 @@ bool given_before(struct parser *parser, bool before, const char *message,
 void rule_begin(struct parser *parser, enum rule_action_kind kind, const struct location *where);
 void rule_direction(struct parser *parser, enum stage stage, const struct location *where);
 void rule_ifname(struct parser *parser, struct slice name, const struct location *where);
-void rule_endpoint(struct parser *parser, const struct endpoint *endpoint, bool is_from,
-		   const struct location *word, const struct location *where);
-void rule_target(struct parser *parser, struct slice min, const struct location *at_min,
-		 struct slice max, const struct location *at_max);
+void rule_target(struct parser *parser, __be32 min, __be32 max, const struct location *at_max);
 void rule_random(struct parser *parser, const struct location *where);
 void rule_end(struct parser *parser);
 void set_timeout(struct parser *parser, struct slice name, const struct location *at_name,
@@ -131,6 +130,7 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 	struct port_range ports;
 	struct prefix prefix;
 	struct endpoint endpoint;
+	__be32 address;
 	int number;
 }
 
@@ -151,8 +151,9 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 %token NEWLINE "the end of the line"
 
 %type <slice> name
-%type <number> action protocols protocol mode switch
-%type <prefix> net
+%type <number> action protocols protocol mode switch length port
+%type <address> address
+%type <prefix> net host
 %type <ports> ports
 %type <endpoint> endpoint
 
@@ -214,8 +215,10 @@ match
 	  name				{ rule_ifname(parser, $3, &@3); }
 	| OUT				{ rule_direction(parser, STAGE_OUT, &@1); }
 	  name				{ rule_ifname(parser, $3, &@3); }
-	| FROM endpoint			{ rule_endpoint(parser, &$2, true, &@1, &@2); }
-	| TO endpoint			{ rule_endpoint(parser, &$2, false, &@1, &@2); }
+	| FROM { given_before(parser, parser->origin.from.line, "from is given twice", &@1); }
+	  endpoint { parser->rule.from = $3; parser->origin.from = @3; }
+	| TO { given_before(parser, parser->origin.to.line, "to is given twice", &@1); }
+	  endpoint { parser->rule.to = $3; parser->origin.to = @3; }
 	| protocols
 	{
 		if (!given_before(parser, parser->rule.protocols,
@@ -251,15 +254,15 @@ endpoint
 	;
 
 net
-	: ADDRESS			{ $$ = read_host(parser, $1, &@1); }
-	| ADDRESS "/" LENGTH		{ $$ = read_prefix(parser, $1, $3, &@1, &@3); }
-	| ADDRESS6			{ $$ = (struct prefix){}; read_address6(parser, $1, &@1); }
-	| ADDRESS6 "/" LENGTH		{ $$ = (struct prefix){}; read_address6(parser, $1, &@1); }
+	: host
+	| host "/" length		{ $$ = prefix_cut(parser, $1, $3, &@1); }
+	| address6			{ $$ = (struct prefix){}; }
+	| address6 "/" length		{ $$ = (struct prefix){}; }
 	;
 
 ports
-	: PORT				{ $$ = read_ports(parser, $1, &@1, $1, &@1); }
-	| PORT "-" PORT			{ $$ = read_ports(parser, $1, &@1, $3, &@3); }
+	: port				{ $$ = (struct port_range){ $1, $1 }; }
+	| port "-" port			{ $$ = port_range(parser, $1, $3, &@3); }
 	;
 
 target
@@ -274,10 +277,34 @@ destination
 	;
 
 addresses
-	: ADDRESS			{ rule_target(parser, $1, &@1, $1, &@1); }
-	| ADDRESS "-" ADDRESS		{ rule_target(parser, $1, &@1, $3, &@3); }
-	| ADDRESS6			{ read_address6(parser, $1, &@1); }
-	| ADDRESS6 "-" ADDRESS6		{ read_address6(parser, $1, &@1); }
+	: address			{ rule_target(parser, $1, $1, &@1); }
+	| address "-" address		{ rule_target(parser, $1, $3, &@3); }
+	| address6
+	| address6 "-" address6
+	;
+
+/*
+ * Each word is a rule of its own, so that it is read, and its error reported, before the parser
+ * looks at the next word and finds an error there.
+ */
+host
+	: ADDRESS			{ $$ = read_host(parser, $1, &@1); }
+	;
+
+address
+	: ADDRESS			{ $$ = read_address(parser, $1, &@1); }
+	;
+
+address6
+	: ADDRESS6			{ read_address6(parser, $1, &@1); }
+	;
+
+length
+	: LENGTH			{ $$ = read_length(parser, $1, &@1); }
+	;
+
+port
+	: PORT				{ $$ = read_port(parser, $1, &@1); }
 	;
 
 options
@@ -295,10 +322,7 @@ option
 	;
 
 setting
-	: FLOWS NUMBER
-	{
-		parser->config->options.flows = read_count(parser, $2, &@2);
-	}
+	: FLOWS NUMBER { parser->config->options.flows = read_count(parser, $2, &@2); }
 	| TIMEOUT name NUMBER		{ set_timeout(parser, $2, &@2, $3, &@3); }
 	| TCP LOOSE switch		{ parser->config->options.tcp_loose = $3; }
 	| SYSCTL switch			{ parser->config->options.sysctl = $2; }

@@ -4,6 +4,7 @@
  * clang -fsanitize=fuzzer,address, with the objects that `make` calls MODEL.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "check.h"
 #include "parse.h"
@@ -39,21 +40,32 @@ static char *accepted(const char *text, size_t size, size_t *length)
 	return printed;
 }
 
+static void one_rule(const char *data, size_t size)
+{
+	char *text = strndup(data, size);
+	struct rule_origin origin;
+	struct rule rule;
+	struct diag diag;
+
+	diag_init(&diag);
+	if (!parse_rule(text, &rule, &origin, &diag) != !diag.count)
+		abort();
+	diag_free(&diag);
+	free(text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	size_t first_length, second_length;
 	char *first, *second;
 
+	one_rule((const char *)data, size);
 	first = accepted((const char *)data, size, &first_length);
 	if (!first)
 		return 0;
 	second = accepted(first, first_length, &second_length);
-	if (!second || first_length != second_length)
+	if (!second || first_length != second_length || strcmp(first, second))
 		abort();
-	for (size_t i = 0; i < first_length; i++) {
-		if (first[i] != second[i])
-			abort();
-	}
 	free(first);
 	free(second);
 	return 0;

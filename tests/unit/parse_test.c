@@ -269,9 +269,7 @@ static const struct {
 	{ "drop to :", 10, 10, "the line ends too early; expected a port" },
 	{ "drop to : 80", 11, 12, "unexpected \"80\"; expected a port" },
 	{ "drop to 10.0.0.0/", 18, 18, "the line ends too early; expected a prefix length" },
-	{ "drop to 10.0.0.0/8/8", 19, 19,
-	  "unexpected \"/\"; expected "
-	  ":port, " AFTER_ACTION },
+	{ "drop to 10.0.0.0/8/8", 19, 19, "unexpected \"/\"; expected " AFTER_ACTION },
 
 	{ "drop in a in b", 11, 12, "in is given twice" },
 	{ "drop in any in b", 13, 14, "in is given twice" },
@@ -299,7 +297,7 @@ static const struct {
 	  "\"1000000000000000000000000000000000000000\" is not an IPv4 address" },
 	{ "drop from example.com:80", 11, 21, "\"example.com\" is not an IPv4 address" },
 	{ "dnat -> any", 9, 11, "\"any\" is not an IPv4 address" },
-	{ "drop from any/8", 11, 13, "\"any\" is not an IPv4 address" },
+	{ "drop from any/8", 11, 13, "any has no prefix length" },
 	{ "drop from 10.0.0.0/33", 20, 21, "\"33\" is not a prefix length (0-32)" },
 	{ "drop from 10.0.0.0/255.0.0.0", 20, 28, "\"255.0.0.0\" is not a prefix length (0-32)" },
 	{ "drop from 10.0.0.5/8", 11, 18,
@@ -320,7 +318,7 @@ static const struct {
 	{ "drop to :80:90", 9, 14, "\":80:90\" is not an address" },
 	{ "drop to [10.0.0.5]:80", 9, 18, "\"[10.0.0.5]\" is not an address" },
 	{ "drop to []", 9, 10, "\"[]\" is not an address" },
-	{ "drop to [::1", 9, 9, "unexpected \"[\"; expected an address or :port" },
+	{ "drop to [::1", 9, 12, "unexpected \"[::1\"; expected an address or :port" },
 
 	{ "drop in sixteen--letters", 9, 24, "an interface name has at most 15 characters" },
 	{ "drop in \"\"", 9, 10, "\"\" cannot be an interface's name" },
@@ -410,7 +408,7 @@ static const struct {
 					     "              ^~~~~~~~~~~~~~~~~~~~~\n" },
 	{ "set timeout upd 1m", "a.conf:1:13: no timeout \"upd\"; did you mean \"udp\"?\n"
 				"    set timeout upd 1m\n                ^~~\n" },
-	{ "set timeout sctp9 1m", "a.conf:1:13: no timeout \"sctp9\"; did you mean \"tcp\"?\n"
+	{ "set timeout sctp9 1m", "a.conf:1:13: no timeout \"sctp9\"; there are " TIMEOUTS "\n"
 				  "    set timeout sctp9 1m\n                ^~~~~\n" },
 	{ "set timeout gre 1m", "a.conf:1:13: no timeout \"gre\"; there are " TIMEOUTS "\n"
 				"    set timeout gre 1m\n                ^~~\n" },
@@ -691,7 +689,7 @@ static void test_include(void **state)
 	write_file("main.conf", "drop in first\ninclude \"etc/sub.conf\"\ndrop in last\n");
 	write_file("etc/sub.conf", "include \"conf.d/*.conf\"; drop in sub\n"
 				   "include \"none/*.conf\"\ninclude \"conf.d/*.none\"\n"
-				   "include \"[a]*/sub.conf\"");
+				   "include \"?a?*/sub.conf\"");
 	write_file("etc/conf.d/2.conf", "drop in two\nset flows 100");
 	write_file("etc/conf.d/1.conf", "drop in one");
 	write_file("etc/conf.d/3.other", "wrong");
