@@ -35,9 +35,19 @@ int xdp_wire(struct xdp_md *xdp)
 	return xdp_run(xdp, 0);
 }
 
-/* Frames that are, or were, skbs (generic XDP, veth, tap): a checksum may still be partial. */
+/* Frames of virtual devices, which are or were skbs: a checksum may still be partial. */
 SEC("xdp")
-int xdp_skb(struct xdp_md *xdp)
+int xdp_virtual(struct xdp_md *xdp)
+{
+	return xdp_run(xdp, 1);
+}
+
+/*
+ * The same for generic XDP. A program of its own, as it may not be loaded for frames of several
+ * buffers: Linux (6.18 for one) then hands tc an skb without its link-layer header.
+ */
+SEC("xdp")
+int xdp_generic(struct xdp_md *xdp)
 {
 	return xdp_run(xdp, 1);
 }

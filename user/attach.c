@@ -87,8 +87,8 @@ static void xdp_refusal(const struct netdev *dev, int prog, __u32 flags, int err
 static int xdp_attach(const struct pins *pins, const struct netdev *dev, enum attach_mode mode,
 		      char *reason)
 {
-	/* A virtual device's frames were skbs; so are all in generic mode. */
-	const char *name = mode == MODE_NATIVE && !dev->kind[0] ? "xdp_wire" : "xdp_skb";
+	const char *native = dev->kind[0] ? "xdp_virtual" : "xdp_wire";
+	const char *name = mode == MODE_GENERIC ? "xdp_generic" : native;
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
 		    .flags = mode == MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
 	int prog = program_open(pins, name), link, err;

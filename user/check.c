@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "rule_set.h"
 
 static bool has_ports(struct port_range ports)
 {
@@ -94,6 +95,7 @@ static size_t check_target(const struct rule *rule, const struct rule_origin *or
 static size_t check_ports(const struct rule *rule, const struct rule_origin *origin,
 			  struct diag *diag)
 {
+	bool is_source = rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE;
 	const struct location *where;
 
 	if (rule->protocols && !(rule->protocols & RULE_ICMP))
@@ -102,7 +104,7 @@ static size_t check_ports(const struct rule *rule, const struct rule_origin *ori
 		where = &origin->from;
 	else if (has_ports(rule->to.ports))
 		where = &origin->to;
-	else if (has_ports(rule->target.ports))
+	else if (has_ports(rule->target.ports) && !is_source) /* there: where it has any */
 		where = &origin->target;
 	else
 		return 0;
@@ -117,30 +119,6 @@ size_t check_rule(const struct rule *rule, const struct rule_origin *origin, str
 	found += check_target(rule, origin, diag);
 	/* Of a line that is wrong already, a second mistake is mostly the same one. */
 	return found ? found : check_ports(rule, origin, diag);
-}
-
-/* FNV-1a over what rule_equal() compares. */
-static uint32_t hash_bytes(uint32_t hash, const void *data, size_t length)
-{
-	const unsigned char *bytes = data;
-
-	for (size_t i = 0; i < length; i++)
-		hash = (hash ^ bytes[i]) * 16777619;
-	return hash;
-}
-
-static uint32_t rule_hash(const struct rule *rule)
-{
-	uint32_t hash = 2166136261;
-
-	hash = hash_bytes(hash, &rule->kind, sizeof(rule->kind));
-	hash = hash_bytes(hash, &rule->protocols, sizeof(rule->protocols));
-	hash = hash_bytes(hash, rule->ifname, strlen(rule->ifname));
-	hash = hash_bytes(hash, &rule->from.prefix.addr, sizeof(rule->from.prefix.addr));
-	hash = hash_bytes(hash, &rule->from.ports, sizeof(rule->from.ports));
-	hash = hash_bytes(hash, &rule->to.prefix.addr, sizeof(rule->to.prefix.addr));
-	hash = hash_bytes(hash, &rule->to.ports, sizeof(rule->to.ports));
-	return hash ^ hash >> 15;
 }
 
 static size_t report_same(const struct rule_origin *origin, const struct rule_origin *first,
@@ -159,31 +137,22 @@ static size_t report_same(const struct rule_origin *origin, const struct rule_or
 static size_t check_same(const struct config *config, const struct origins *origins,
 			 struct diag *diag)
 {
-	size_t size = 16, found = 0;
-	uint32_t *table; /* a rule's position, from 1; open addressing */
+	struct rule_set set;
+	size_t found = 0;
 
-	while (size < 2 * config->rule_count)
-		size *= 2;
-	table = calloc(size, sizeof(*table));
-	if (!table) {
+	if (rule_set_init(&set, config->rules, config->rule_count)) {
 		struct location nowhere = { .file = "xfwd" };
 
 		diag_error(diag, &nowhere, NULL, "%s", strerror(ENOMEM));
 		return 1;
 	}
-
 	for (size_t i = 0; i < config->rule_count; i++) {
-		size_t at = rule_hash(&config->rules[i]) & (size - 1);
+		size_t first = rule_set_add(&set, i);
 
-		while (table[at] && !rule_equal(&config->rules[table[at] - 1], &config->rules[i]))
-			at = (at + 1) & (size - 1);
-		if (table[at])
-			found += report_same(&origins->rules[i], &origins->rules[table[at] - 1],
-					     diag);
-		else
-			table[at] = i + 1;
+		if (first != i)
+			found += report_same(&origins->rules[i], &origins->rules[first], diag);
 	}
-	free(table);
+	rule_set_free(&set);
 	return found;
 }
 

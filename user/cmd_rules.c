@@ -15,6 +15,7 @@
 #include "commit.h"
 #include "msg.h"
 #include "print.h"
+#include "rule_set.h"
 #include "session.h"
 
 /* An invalid input is the user's to mend; anything else failed. */
@@ -62,37 +63,35 @@ int cmd_check(const struct invocation *call)
 	return code ? EXIT_USAGE : EXIT_DONE;
 }
 
-/* Rules that stay keep their handles and their counters: the same words, the n-th to the n-th. */
-static void keep_handles(struct config *config, const struct config *running)
+/*
+ * Rules that stay keep their handles and their counters. *stays: for each running rule, whether it
+ * does; free() it. 0 or -ENOMEM.
+ */
+static int keep_handles(struct config *config, const struct config *running, bool **stays)
 {
-	bool *taken = calloc(running->rule_count + 1, sizeof(*taken));
-	size_t next = 0;
+	struct rule_set set;
 
-	for (size_t i = 0; taken && i < config->rule_count; i++) {
-		struct rule *rule = &config->rules[i];
-
-		/* Files change little: the search begins behind the last one found. */
-		for (size_t n = 0; n < running->rule_count; n++) {
-			size_t at = (next + n) % running->rule_count;
-
-			if (taken[at] || !rule_equal(rule, &running->rules[at]))
-				continue;
-			taken[at] = true;
-			rule->handle = running->rules[at].handle;
-			rule->slot = running->rules[at].slot;
-			next = at + 1;
-			break;
-		}
+	*stays = calloc(running->rule_count + 1, sizeof(**stays));
+	if (!*stays)
+		return -ENOMEM;
+	if (rule_set_init(&set, running->rules, running->rule_count)) {
+		free(*stays);
+		*stays = NULL;
+		return -ENOMEM;
 	}
-	free(taken);
-}
+	for (size_t i = 0; i < running->rule_count; i++)
+		rule_set_add(&set, i);
+	for (size_t i = 0; i < config->rule_count; i++) {
+		ssize_t at = rule_set_find(&set, &config->rules[i]);
 
-static bool has_rule(const struct config *config, const struct rule *rule)
-{
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (config->rules[i].handle == rule->handle)
-			return true;
-	return false;
+		if (at < 0)
+			continue;
+		(*stays)[at] = true;
+		config->rules[i].handle = running->rules[at].handle;
+		config->rules[i].slot = running->rules[at].slot;
+	}
+	rule_set_free(&set);
+	return 0;
 }
 
 static void print_rule(char sign, const struct rule *rule)
@@ -105,12 +104,12 @@ static void print_rule(char sign, const struct rule *rule)
 
 /* What `apply` would change: rules that go, and rules that come. */
 static int print_changes(const struct invocation *call, const struct config *running,
-			 const struct config *config)
+			 const bool *stays, const struct config *config)
 {
 	size_t gone = 0, come = 0;
 
 	for (size_t i = 0; i < running->rule_count; i++) {
-		if (has_rule(config, &running->rules[i]))
+		if (stays[i])
 			continue;
 		gone++;
 		if (!call->json)
@@ -136,11 +135,15 @@ static int dry_run(const struct invocation *call, struct config *config)
 {
 	struct session session;
 	int err = session_read(&session, call->netns), code = EXIT_FAILED;
+	bool *stays = NULL;
 
-	if (!err || err == -ENOENT) {
-		keep_handles(config, &session.config);
-		code = print_changes(call, &session.config, config);
-	}
+	if (err == -ENOENT)
+		err = 0; /* nothing is running: all of it is new */
+	if (!err)
+		err = keep_handles(config, &session.config, &stays);
+	if (!err)
+		code = print_changes(call, &session.config, stays, config);
+	free(stays);
 	session_close(&session);
 	return code;
 }
@@ -151,9 +154,12 @@ static int apply_config(const struct invocation *call, struct config *config,
 	struct session session;
 	struct config running;
 	int err = session_write(&session, call->netns, &config->options);
+	bool *stays = NULL;
 
+	if (!err)
+		err = keep_handles(config, &session.config, &stays);
+	free(stays);
 	if (!err) {
-		keep_handles(config, &session.config);
 		running = session.config;
 		session.config = *config;
 		err = session_check(&session, &session.config, origins, diag);

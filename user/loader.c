@@ -196,7 +196,7 @@ static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 		bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
 					 options->flows + options->flows / 8 + 64);
 		bpf_program__set_flags((*skel)->progs.xdp_wire, flags[i]);
-		bpf_program__set_flags((*skel)->progs.xdp_skb, flags[i]);
+		bpf_program__set_flags((*skel)->progs.xdp_virtual, flags[i]);
 		err = xfwd_bpf__load(*skel);
 		if (err) {
 			xfwd_bpf__destroy(*skel);

@@ -9,7 +9,8 @@
 /* Programs that interfaces are attached to, by their names in the BPF object. */
 #define LOADER_PROGRAMS(X) \
 	X(xdp_wire) \
-	X(xdp_skb) \
+	X(xdp_virtual) \
+	X(xdp_generic) \
 	X(tc_ingress) \
 	X(tc_egress)
 

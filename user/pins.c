@@ -144,14 +144,7 @@ int pins_open(struct pins *pins, const char *netns, bool create)
 		strcpy(pins->loading, PINS_ROOT "/netns-loading/");
 		append_escaped(pins->loading, sizeof(pins->loading), netns);
 	}
-	if (!create)
-		return 0;
-	err = make_dir(PINS_ROOT);
-	if (!err && netns)
-		err = make_dir(PINS_ROOT "/netns");
-	if (!err && netns)
-		err = make_dir(PINS_ROOT "/netns-loading");
-	return err;
+	return 0;
 }
 
 /* Who holds the lock, from /proc/locks: "1: FLOCK ADVISORY WRITE 1234 00:1f:1 0 EOF". */
@@ -176,6 +169,18 @@ static int lock_holder(int fd)
 	return found;
 }
 
+/* Under the lock: whoever finds the folders empty removes them. */
+static int make_dirs(void)
+{
+	int err = make_dir(PINS_ROOT);
+
+	if (!err)
+		err = make_dir(PINS_ROOT "/netns");
+	if (!err)
+		err = make_dir(PINS_ROOT "/netns-loading");
+	return err;
+}
+
 int pins_lock(struct pins *pins)
 {
 	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
@@ -186,7 +191,7 @@ int pins_lock(struct pins *pins)
 		return -errno;
 	for (int i = 0; i < LOCK_SECONDS * 50; i++) {
 		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
-			return 0;
+			return make_dirs();
 		if (errno != EWOULDBLOCK)
 			break;
 		nanosleep(&pause, NULL);
