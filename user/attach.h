@@ -13,14 +13,14 @@
 /* One value of the map `attachments`; the key is the interface's index. */
 struct attachment {
 	char name[IF_NAMESIZE];
-	__u8 wanted;		/* enum attach_mode, as configured */
-	__u8 mode;		/* and as it is: never MODE_AUTO */
-	__u8 clsact;		/* attached by netlink filters, not by TCX links */
-	__u8 made_qdisc;	/* the clsact qdisc is ours to remove */
-	__u32 priority[2];	/* of the filters: ingress, egress */
+	__u8 wanted; /* enum attach_mode, as configured */
+	__u8 mode; /* and as it is: never MODE_AUTO */
+	__u8 clsact; /* attached by netlink filters, not by TCX links */
+	__u8 made_qdisc; /* the clsact qdisc is ours to remove */
+	__u32 priority[2]; /* of the filters: ingress, egress */
 	__u32 handle[2];
 	__u32 pad[2];
-	char reason[ATTACH_REASON_MAX];	/* why this mode; "": as asked for */
+	char reason[ATTACH_REASON_MAX]; /* why this mode; "": as asked for */
 };
 
 _Static_assert(sizeof(struct attachment) <= XFWD_ATTACHMENT_SIZE, "map value size");

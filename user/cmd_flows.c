@@ -19,7 +19,7 @@ struct protocol {
 
 static const struct protocol protocols[] = {
 	{ "icmp", IPPROTO_ICMP }, { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP },
-	{ "gre", IPPROTO_GRE },	  { "esp", IPPROTO_ESP }, { "sctp", IPPROTO_SCTP },
+	{ "gre", IPPROTO_GRE },   { "esp", IPPROTO_ESP }, { "sctp", IPPROTO_SCTP },
 };
 
 static const char *const states[] = { "opening", "established", "closing", "answered",
@@ -183,8 +183,8 @@ static int flow_json(const struct flow_view *flow, void *context)
 	json_t *object;
 
 	protocol_name(flow->key[0].proto, proto);
-	object = json_pack("{s:s, s:s, s:o, s:o, s:[I, I], s:[I, I], s:I, s:I, s:I}", "proto", proto,
-			   "state", flow->state, "orig", tuple_json(&flow->key[0]), "reply",
+	object = json_pack("{s:s, s:s, s:o, s:o, s:[I, I], s:[I, I], s:I, s:I, s:I}", "proto",
+			   proto, "state", flow->state, "orig", tuple_json(&flow->key[0]), "reply",
 			   tuple_json(&flow->key[1]), "packets", (json_int_t)orig->packets,
 			   (json_int_t)reply->packets, "bytes", (json_int_t)orig->bytes,
 			   (json_int_t)reply->bytes, "idle_ms", (json_int_t)flow->idle_ms,

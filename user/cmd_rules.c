@@ -295,9 +295,9 @@ static ssize_t find_equal(const struct config *config, const struct rule *rule)
 
 /* A change of one rule. */
 struct change {
-	struct typed_rule typed;	/* without a text: the change names no rule */
-	bool is_new;			/* its interface has to exist */
-	unsigned long number;		/* position or handle */
+	struct typed_rule typed; /* without a text: the change names no rule */
+	bool is_new; /* its interface has to exist */
+	unsigned long number; /* position or handle */
 	/* Makes it to the configuration. Prints what is wrong. 0 or -errno. */
 	int (*make)(struct config *config, struct change *change);
 };
@@ -380,7 +380,8 @@ int cmd_insert(const struct invocation *call)
 
 static int make_replace(struct config *config, struct change *change)
 {
-	ssize_t at = find_handle(config, change->number), same = find_equal(config, &change->typed.rule);
+	ssize_t at = find_handle(config, change->number),
+		same = find_equal(config, &change->typed.rule);
 
 	if (at < 0) {
 		msg_error("no rule has handle %lu", change->number);
@@ -413,7 +414,7 @@ int cmd_replace(const struct invocation *call)
 static int make_delete(struct config *config, struct change *change)
 {
 	ssize_t at = change->typed.text ? find_equal(config, &change->typed.rule)
-				     : find_handle(config, change->number);
+					: find_handle(config, change->number);
 
 	if (at < 0 && change->typed.text) {
 		char text[RULE_TEXT_MAX];

@@ -347,9 +347,10 @@ static int settings_write(const struct state *state, const struct config *config
 static int check_limits(const struct state *state, const struct config *config)
 {
 	if (config->options.flows != state->running.options.flows) {
-		msg_error("the flow table has room for %u flows; to change that to %u, run `xfwd down` "
-			  "first",
-			  state->running.options.flows, config->options.flows);
+		msg_error(
+			"the flow table has room for %u flows; to change that to %u, run `xfwd down` "
+			"first",
+			state->running.options.flows, config->options.flows);
 		return -EINVAL;
 	}
 	if (config->interface_count > STATE_INTERFACES_MAX) {

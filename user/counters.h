@@ -12,7 +12,7 @@ struct counter_reader {
 	const struct state *state;
 	struct rule_counter *percpu;
 	int cpus;
-	int fd;			/* of the chunk last asked for; -1: none */
+	int fd; /* of the chunk last asked for; -1: none */
 	__u32 chunk;
 };
 

@@ -7,10 +7,10 @@
 #include "state.h"
 
 struct flow_view {
-	struct flow_key4 key[2];	/* original, reply: as packets of that direction arrive */
+	struct flow_key4 key[2]; /* original, reply: as packets of that direction arrive */
 	struct flow4 entry[2];
-	const char *state;		/* "established", "unanswered" … */
-	__u64 idle_ms;			/* since the last packet of either direction */
+	const char *state; /* "established", "unanswered" … */
+	__u64 idle_ms; /* since the last packet of either direction */
 	__u64 expires_ms;
 };
 
@@ -23,7 +23,7 @@ struct flow_filter {
 	__be16 dport;
 	const char *state;
 	__u32 rule_slot;
-	bool none;		/* a rule that does not exist: nothing matches */
+	bool none; /* a rule that does not exist: nothing matches */
 };
 
 /* `visit` returns 0 to go on. Its last return value, or -errno. */

@@ -147,14 +147,14 @@ static int pin_all(const struct xfwd_bpf *skel, const struct pins *pins)
 	char path[PATH_MAX];
 	int err = 0;
 
-#define PIN_MAP(name)                                                                \
-	if (!err) {                                                                  \
-		pins_path(path, pins->loading, "maps/%s", #name);                    \
+#define PIN_MAP(name) \
+	if (!err) { \
+		pins_path(path, pins->loading, "maps/%s", #name); \
 		err = bpf_obj_pin(bpf_map__fd(skel->maps.name), path) ? -errno : 0; \
 	}
-#define PIN_PROGRAM(name)                                                                    \
-	if (!err) {                                                                          \
-		pins_path(path, pins->loading, "programs/%s", #name);                        \
+#define PIN_PROGRAM(name) \
+	if (!err) { \
+		pins_path(path, pins->loading, "programs/%s", #name); \
 		err = bpf_obj_pin(bpf_program__fd(skel->progs.name), path) ? -errno : 0; \
 	}
 	STATE_MAPS(PIN_MAP)

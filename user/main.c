@@ -19,13 +19,13 @@ struct command {
 static int cmd_help(const struct invocation *call);
 static int cmd_version(const struct invocation *call);
 
-#define RULE_HELP                                                                                  \
-	"RULE: ACTION [in IF | out IF] [PROTO] [from SRC[:PORT[-PORT]]] [to DST[:PORT[-PORT]]]\n"  \
-	"      [-> TARGET] [name WORD] [random]\n"                                                 \
-	"ACTION: accept drop dnat redirect snat masquerade. PROTO: tcp udp icmp or tcp,udp.\n"     \
-	"Quote the rule, or say \"into\" for \"->\", which is a redirection to the shell.\n"       \
-	"  xfwd add 'redirect in eth0 tcp to :80 -> :8080'\n"                                      \
-	"  xfwd add 'dnat in eth0 tcp to 203.0.113.7:443 -> 10.0.0.5:8443'\n"                      \
+#define RULE_HELP \
+	"RULE: ACTION [in IF | out IF] [PROTO] [from SRC[:PORT[-PORT]]] [to DST[:PORT[-PORT]]]\n" \
+	"      [-> TARGET] [name WORD] [random]\n" \
+	"ACTION: accept drop dnat redirect snat masquerade. PROTO: tcp udp icmp or tcp,udp.\n" \
+	"Quote the rule, or say \"into\" for \"->\", which is a redirection to the shell.\n" \
+	"  xfwd add 'redirect in eth0 tcp to :80 -> :8080'\n" \
+	"  xfwd add 'dnat in eth0 tcp to 203.0.113.7:443 -> 10.0.0.5:8443'\n" \
 	"  xfwd add 'masquerade out eth0 from 10.0.0.0/24'"
 
 static const struct command commands[] = {

@@ -14,11 +14,11 @@
 #include <time.h>
 
 /* Of the "netdev" generic netlink family (Linux 6.3), newer than the headers we build with. */
-#define NETDEV_FAMILY		"netdev"
-#define NETDEV_DEV_GET		1
-#define NETDEV_DEV_IFINDEX	1
+#define NETDEV_FAMILY           "netdev"
+#define NETDEV_DEV_GET          1
+#define NETDEV_DEV_IFINDEX      1
 #define NETDEV_DEV_XDP_FEATURES 3
-#define NETDEV_XDP_NDO_XMIT	(1U << 2)
+#define NETDEV_XDP_NDO_XMIT     (1U << 2)
 
 static struct netdev *netdev_find(struct netdevs *devs, unsigned int ifindex)
 {

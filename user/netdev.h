@@ -12,14 +12,14 @@
 struct netdev {
 	unsigned int ifindex;
 	char name[IF_NAMESIZE];
-	char kind[IF_NAMESIZE];	/* rtnetlink's: "veth", "bridge" …; "" for hardware */
-	uint16_t type;		/* ARPHRD_… */
+	char kind[IF_NAMESIZE]; /* rtnetlink's: "veth", "bridge" …; "" for hardware */
+	uint16_t type; /* ARPHRD_… */
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool up;
 	bool has_addr4;
-	bool takes_redirects;	/* accepts frames that XDP redirects to it */
-	__be32 addr4;		/* the first primary address of global scope, else the first */
+	bool takes_redirects; /* accepts frames that XDP redirects to it */
+	__be32 addr4; /* the first primary address of global scope, else the first */
 };
 
 struct netdevs {

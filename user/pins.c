@@ -14,15 +14,17 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "msg.h"
 
-#define BPFFS		"/sys/fs/bpf"
-#define NETNS_RUN	"/run/netns"
-#define LOCK_SECONDS	10
+#define BPFFS        "/sys/fs/bpf"
+#define NETNS_RUN    "/run/netns"
+#define LOCK_SECONDS 10
 
 void pins_path(char path[PATH_MAX], const char *dir, const char *format, ...)
 {
@@ -32,6 +34,31 @@ void pins_path(char path[PATH_MAX], const char *dir, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(path + length, PATH_MAX - length, format, args);
 	va_end(args);
+}
+
+/* Says so, and returns -errno. */
+static int cannot(const char *what, const char *path)
+{
+	int err = -errno;
+
+	msg_error("cannot %s %s: %s", what, path, strerror(-err));
+	return err;
+}
+
+/* Without this, what follows fails in ways that would have to be guessed at. */
+static int check_privilege(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+	const __u32 bpf = CAP_TO_MASK(CAP_BPF), admin = CAP_TO_MASK(CAP_SYS_ADMIN);
+
+	if (syscall(SYS_capget, &header, data))
+		return 0;
+	if (data[CAP_TO_INDEX(CAP_BPF)].effective & bpf ||
+	    data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & admin)
+		return 0;
+	msg_error("this needs root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)");
+	return -EPERM;
 }
 
 static bool same_namespace(const char *kind)
@@ -53,8 +80,9 @@ static int check_mounts(void)
 {
 	if (same_namespace("net") || same_namespace("mnt"))
 		return 0;
-	msg_error("this shell is in a network namespace with a /sys of its own (ip netns exec), where "
-		  "nothing can be kept: run `xfwd -n NAME …` outside of it instead");
+	msg_error(
+		"this shell is in a network namespace with a /sys of its own (ip netns exec), where "
+		"nothing can be kept: run `xfwd -n NAME …` outside of it instead");
 	return -EINVAL;
 }
 
@@ -70,9 +98,8 @@ static int enter_netns(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", NETNS_RUN, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
-		err = -errno;
-		msg_error("cannot open network namespace \"%s\": %s", name, strerror(-err));
-		return err;
+		msg_error("cannot open network namespace \"%s\": %s", name, strerror(errno));
+		return -ENXIO;
 	}
 	if (setns(fd, CLONE_NEWNET)) {
 		err = -errno;
@@ -104,24 +131,14 @@ static int mount_bpffs(bool create)
 		return 0;
 	if (!create)
 		return -ENOENT;
-	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
-		int err = -errno;
-
-		msg_error("cannot mount bpffs on " BPFFS ": %s", strerror(-err));
-		return err;
-	}
+	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
+		return cannot("mount bpffs on", BPFFS);
 	return 0;
 }
 
 static int make_dir(const char *path)
 {
-	if (mkdir(path, 0700) && errno != EEXIST) {
-		int err = -errno;
-
-		msg_error("cannot make %s: %s", path, strerror(-err));
-		return err;
-	}
-	return 0;
+	return mkdir(path, 0700) && errno != EEXIST ? cannot("make", path) : 0;
 }
 
 int pins_open(struct pins *pins, const char *netns, bool create)
@@ -129,7 +146,9 @@ int pins_open(struct pins *pins, const char *netns, bool create)
 	int err;
 
 	pins->lock = -1;
-	err = check_mounts();
+	err = check_privilege();
+	if (!err)
+		err = check_mounts();
 	if (!err)
 		err = mount_bpffs(create);
 	if (!err && netns)
@@ -188,7 +207,7 @@ int pins_lock(struct pins *pins)
 	/* The root of bpffs: it stays when all that xfwd made is gone. */
 	pins->lock = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pins->lock < 0)
-		return -errno;
+		return cannot("open", BPFFS);
 	for (int i = 0; i < LOCK_SECONDS * 50; i++) {
 		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
 			return make_dirs();

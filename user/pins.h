@@ -15,8 +15,8 @@
 
 struct pins {
 	char dir[PATH_MAX];
-	char loading[PATH_MAX];	/* a state that is not complete yet */
-	int lock;		/* -1: not held */
+	char loading[PATH_MAX]; /* a state that is not complete yet */
+	int lock; /* -1: not held */
 };
 
 /*

@@ -98,8 +98,9 @@ static int check_attached(const struct session *session)
 	for (size_t i = 0; i < config->rule_count; i++)
 		if (config->rules[i].ifname[0])
 			return 0;
-	msg_error("no rule names an interface, so there is none to attach to: say `in` or `out`, or "
-		  "`interface NAME` in the file");
+	msg_error(
+		"no rule names an interface, so there is none to attach to: say `in` or `out`, or "
+		"`interface NAME` in the file");
 	return -EINVAL;
 }
 

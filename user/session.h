@@ -16,8 +16,8 @@ struct session {
 	struct pins pins;
 	struct state state;
 	struct netdevs devs;
-	struct config config;	/* the running one; the command changes it */
-	bool loaded;		/* by this session: taken down again should it fail */
+	struct config config; /* the running one; the command changes it */
+	bool loaded; /* by this session: taken down again should it fail */
 	bool open;
 };
 

@@ -61,9 +61,10 @@ static int read_running(struct state *state)
 		return err;
 	}
 	if (settings.layout != XFWD_LAYOUT) {
-		msg_error("the running state was made by another version of xfwd (layout %u, this one "
-			  "has %u): `xfwd down` ends it",
-			  settings.layout, XFWD_LAYOUT);
+		msg_error(
+			"the running state was made by another version of xfwd (layout %u, this one "
+			"has %u): `xfwd down` ends it",
+			settings.layout, XFWD_LAYOUT);
 		return -EPROTO;
 	}
 	state->running = value.running;
@@ -86,10 +87,7 @@ int state_open(struct state *state, const struct pins *pins)
 		if (state->map[i] >= 0)
 			continue;
 		err = -errno;
-		if (err == -EPERM || err == -EACCES)
-			msg_error("reading the running state needs root (or CAP_BPF and "
-				  "CAP_NET_ADMIN)");
-		else if (err != -ENOENT)
+		if (err != -ENOENT)
 			msg_error("cannot open %s: %s", path, strerror(-err));
 	}
 	if (!err)

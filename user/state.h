@@ -32,24 +32,24 @@ enum state_map {
 #define STATE_MAP_ENUM(name) MAP_##name,
 	STATE_MAPS(STATE_MAP_ENUM)
 #undef STATE_MAP_ENUM
-	MAP_COUNT,
+		MAP_COUNT,
 };
 
 #define STATE_INTERFACES_MAX 256
 
 /* What goes with the rule records: one value of the map `running`. */
 struct running {
-	__u64 netns_cookie;	/* which namespace: a name may be taken by another later */
+	__u64 netns_cookie; /* which namespace: a name may be taken by another later */
 	__u32 rule_count;
-	__u32 next_handle;	/* handles are never given twice */
-	__u32 next_slot;	/* counter slots in use are below */
+	__u32 next_handle; /* handles are never given twice */
+	__u32 next_slot; /* counter slots in use are below */
 	__u32 interface_count;
 	struct options options;
 	struct interface interfaces[STATE_INTERFACES_MAX];
 };
 
 struct state {
-	int map[MAP_COUNT];	/* -1: not open */
+	int map[MAP_COUNT]; /* -1: not open */
 	struct running running;
 };
 

@@ -193,8 +193,8 @@ static int restore(const struct state *state, const struct config *config)
 	return err;
 }
 
-int sysctl_sync(const struct state *state, const struct config *config,
-		const struct netdevs *devs, bool *guard)
+int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs,
+		bool *guard)
 {
 	bool allowed = config->options.sysctl;
 	char path[XFWD_SYSCTL_PATH];

@@ -12,8 +12,8 @@
  * configuration needed and this one does not. With `set sysctl off` it only says what is missing.
  * *guard: route_localnet is on somewhere, so loopback addresses must be kept off the wire.
  */
-int sysctl_sync(const struct state *state, const struct config *config,
-		const struct netdevs *devs, bool *guard);
+int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs,
+		bool *guard);
 /* Everything as it was before xfwd. */
 int sysctl_restore(const struct state *state);
 

@@ -14,9 +14,9 @@ expire() { # in the kernel: no process of ours is running
 		set timeout unanswered 2s
 		masquerade out eth0 from 10.0.0.0/24
 	END
+	fails ask "$INSIDE" udp 198.51.100.2 54 4321
 	fetch "$INSIDE" http://198.51.100.2/
 	ask "$INSIDE" udp 198.51.100.2 53 4321
-	fails ask "$INSIDE" udp 198.51.100.2 54 4321
 	in_ns "$INSIDE" ping -q -c 1 198.51.100.2
 	equal "flows at first" "$(xfwd flows -j | jq -c '[.flows[].proto] | unique')" \
 		'["icmp","tcp","udp"]'
