@@ -73,7 +73,8 @@ def segment(sock, ready):
 def connect(proto, addr, port, source=0, patience=3.0):
     sock = socket.socket(socket.AF_INET, KIND[proto])
     sock.settimeout(patience)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if source:  # with it, the kernel may choose a UDP port that another socket of ours has
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("", source))
     sock.connect((addr, port))
     return sock
