@@ -41,7 +41,7 @@ static __always_inline struct flow_request *request_new(const struct packet *p)
 	__builtin_memset(req, 0, sizeof(*req));
 	req->orig = p->tuple;
 	req->want = p->tuple;
-	req->generation = p->settings->generation;
+	req->generation = p->generation;
 	return req;
 }
 
@@ -60,7 +60,7 @@ static __always_inline enum verdict begin_tracked(struct packet *p)
 	    address_is_multicast(p->tuple.daddr))
 		return VERDICT_PASS_NO_RULE;
 	key_reverse(&p->tuple, &answer);
-	rule = rule_find(p->settings, &answer, STAGE_OUT, p->ifindex);
+	rule = rule_find(p, &answer, STAGE_OUT, p->ifindex);
 	if (!rule || (rule->kind != RULE_SNAT && rule->kind != RULE_MASQUERADE))
 		return VERDICT_PASS_NO_RULE;
 	req = request_new(p);
@@ -78,7 +78,7 @@ static __always_inline enum verdict begin_out(struct packet *p, struct flow_requ
 	if (route_is_local(p)) {
 		req->to_local = FLOW_TO_LOCAL;
 	} else {
-		rule = rule_find(p->settings, &req->want, STAGE_OUT, p->hop.ifindex);
+		rule = rule_find(p, &req->want, STAGE_OUT, p->hop.ifindex);
 		if (rule && rule->kind == RULE_DROP) {
 			rule_count_packet(rule->slot, p->l3_length);
 			return VERDICT_DROP_RULE;
@@ -125,7 +125,7 @@ static __always_inline enum verdict begin_destination(struct packet *p,
 /* Ingress: the stage in, as netfilter's PREROUTING. */
 static __always_inline enum verdict begin_ingress(struct packet *p)
 {
-	struct rule_action *rule = rule_find(p->settings, &p->tuple, STAGE_IN, p->ifindex);
+	struct rule_action *rule = rule_find(p, &p->tuple, STAGE_IN, p->ifindex);
 	enum verdict verdict;
 
 	if (!rule)
@@ -161,7 +161,7 @@ static __always_inline enum verdict begin_egress(struct packet *p)
 	key_reverse(&p->tuple, &answer);
 	if (!(p->shape & PACKET_LOCAL) && p->shape & PACKET_PORTS && flow_find(&answer))
 		return VERDICT_PASS_DONE;
-	rule = rule_find(p->settings, &p->tuple, STAGE_OUT, p->ifindex);
+	rule = rule_find(p, &p->tuple, STAGE_OUT, p->ifindex);
 	if (!rule)
 		return VERDICT_PASS_NO_RULE;
 	if (rule->kind == RULE_DROP || rule->kind == RULE_ACCEPT) {

@@ -97,7 +97,7 @@ __attribute__((noinline)) int classify(const struct rule_query *query)
 }
 
 /* The action of the rule that covers the packet at this stage, or NULL. */
-static __always_inline struct rule_action *rule_find(const struct settings *set,
+static __always_inline struct rule_action *rule_find(const struct packet *p,
 						     const struct flow_key4 *tuple,
 						     enum stage stage, __u32 ifindex)
 {
@@ -105,7 +105,7 @@ static __always_inline struct rule_action *rule_find(const struct settings *set,
 		.tuple = *tuple,
 		.ifindex = ifindex,
 		.stage = stage,
-		.active = set->active & 1,
+		.active = p->active,
 	};
 	__u32 active = query.active;
 	void *actions;

@@ -57,6 +57,8 @@ struct packet {
 	enum hook hook;
 	__u32 ifindex; /* came in there; at tc_egress: goes out there */
 	struct settings *settings;
+	__u32 active; /* both read once: the packet sees one ruleset, whatever changes meanwhile */
+	__u32 generation;
 	struct iphdr *ip; /* both are valid in XDP only */
 	void *l4;
 	struct flow_key4 tuple;

@@ -133,7 +133,7 @@ static __always_inline __u32 parse_route_length(const struct packet *p, void *l4
 /* Each way through the parser leaves other constants; what follows need not know which it was. */
 static __always_inline void parse_forget(struct packet *p)
 {
-	__u32 unknown = p->settings->generation;
+	__u32 unknown = p->generation;
 
 	VERIFIER_FORGET(p->shape, unknown);
 	VERIFIER_FORGET(p->tuple.proto, unknown);

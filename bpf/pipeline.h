@@ -26,7 +26,7 @@ static __always_inline enum verdict judge_stage(struct packet *p, const struct f
 			return VERDICT_CONTINUE;
 		ifindex = p->hop.ifindex;
 	}
-	rule = rule_find(p->settings, tuple, stage, ifindex);
+	rule = rule_find(p, tuple, stage, ifindex);
 	if (!rule || rule->kind == RULE_ACCEPT)
 		return VERDICT_CONTINUE;
 	if (rule->kind == RULE_DROP) {
@@ -62,7 +62,7 @@ static __always_inline enum verdict flow_judge(struct packet *p, struct flow4 *f
 		verdict = judge_stage(p, &routed, STAGE_OUT, &out);
 	if (verdict == VERDICT_CONTINUE &&
 	    (p->tuple.proto == IPPROTO_TCP || (in == f->flow.rule_in && out == f->flow.rule_out))) {
-		f->flow.generation = (__u16)p->settings->generation;
+		f->flow.generation = (__u16)p->generation;
 		return VERDICT_CONTINUE;
 	}
 	flow_end(&p->tuple, f);
@@ -116,7 +116,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 *
 		flow_end(&p->tuple, f);
 		return VERDICT_CONTINUE;
 	}
-	if (unlikely(f->flow.generation != (__u16)p->settings->generation &&
+	if (unlikely(f->flow.generation != (__u16)p->generation &&
 		     !(f->flow.flags & FLOW_REPLY))) {
 		if (packet_is_xdp(p))
 			return VERDICT_PASS_TO_TC;
@@ -255,6 +255,8 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 	on = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!p->settings || !on)
 		return VERDICT_PASS_NO_RULE;
+	p->active = p->settings->active & 1;
+	p->generation = p->settings->generation;
 	verdict = parse_link(p, on);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = parse_ip4(p);

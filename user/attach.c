@@ -113,6 +113,30 @@ static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, e
 	return link < 0 ? link : link_pin(pins, link, ifindex, link_suffix[to]);
 }
 
+static bool link_is_pinned(const struct pins *pins, unsigned int ifindex, const char *suffix)
+{
+	char path[PATH_MAX];
+
+	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
+	return !access(path, F_OK);
+}
+
+/* Both directions? A call that was killed may have left one, or none. */
+static bool tc_is_attached(const struct pins *pins, unsigned int ifindex,
+			   const struct attachment *attachment)
+{
+	if (attachment->clsact)
+		return attachment->priority[INGRESS] && attachment->priority[EGRESS];
+	return link_is_pinned(pins, ifindex, link_suffix[INGRESS]) &&
+	       link_is_pinned(pins, ifindex, link_suffix[EGRESS]);
+}
+
+static bool xdp_is_attached(const struct pins *pins, const struct netdev *dev,
+			    const struct attachment *attachment)
+{
+	return attachment->mode == MODE_TC || link_is_pinned(pins, dev->ifindex, "xdp");
+}
+
 static enum bpf_tc_attach_point attach_point(enum direction to)
 {
 	return to == INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS;
@@ -279,20 +303,27 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 		     enum attach_mode wanted)
 {
 	struct attachment attachment = { 0 };
-	bool attached = !attachment_get(state, dev->ifindex, &attachment);
+	bool known = !attachment_get(state, dev->ifindex, &attachment);
+	bool attached = known && tc_is_attached(pins, dev->ifindex, &attachment);
 	int err = 0;
 
-	if (attached && attachment.wanted == wanted)
+	if (attached && attachment.wanted == wanted && xdp_is_attached(pins, dev, &attachment))
 		return 0;
 	attachment.wanted = wanted;
 	strcpy(attachment.name, dev->name);
 	if (!attached) {
-		err = tc_attach(pins, dev->ifindex, &attachment);
+		if (known)
+			tc_detach(pins, dev->ifindex, &attachment);
+		/* On record before it is done: an interrupted call is then found, and mended. */
+		err = attachment_put(state, dev->ifindex, &attachment);
+		if (!err)
+			err = tc_attach(pins, dev->ifindex, &attachment);
 		if (err) {
 			const char *words = loader_words();
 
 			msg_error("cannot attach to %s: %s%s%s", dev->name, strerror(-err),
 				  *words ? ": " : "", words);
+			bpf_map_delete_elem(state->map[MAP_attachments], &dev->ifindex);
 			return err;
 		}
 	}
@@ -302,6 +333,7 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 	if (err && !attached) {
 		link_unpin(pins, dev->ifindex, "xdp");
 		tc_detach(pins, dev->ifindex, &attachment);
+		bpf_map_delete_elem(state->map[MAP_attachments], &dev->ifindex);
 	}
 	return err;
 }

@@ -46,7 +46,7 @@ int cmd_down(const struct invocation *call)
 		err = session_down(&session);
 		if (err)
 			msg_error("cannot take everything down: %s", strerror(-err));
-	} else if (err == -ENOENT || err == -EPROTO) {
+	} else if (err == -ENOENT || err == -EPROTO || err == -EIO) {
 		/* Nothing that this version can read: what is pinned goes all the same. */
 		err = pins_lock(&session.pins);
 		if (!err)

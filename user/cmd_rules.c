@@ -18,14 +18,31 @@
 #include "rule_set.h"
 #include "session.h"
 
-/* An invalid input is the user's to mend; anything else failed. */
-static int exit_code(const struct diag *diag, int err)
+static json_t *errors_json(const struct diag *diag)
 {
-	if (diag->count) {
-		diag_print(diag, stderr);
-		return EXIT_USAGE;
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < diag->count; i++) {
+		const struct diag_entry *entry = &diag->entries[i];
+
+		json_array_append_new(array, json_pack("{s:s, s:i, s:i, s:s}", "file", entry->file,
+						       "line", entry->line, "column",
+						       entry->first_column, "message",
+						       entry->text));
 	}
-	return err ? EXIT_FAILED : EXIT_DONE;
+	return json_pack("{s:o}", "errors", array);
+}
+
+/* An invalid input is the user's to mend; anything else failed. */
+static int exit_code(const struct invocation *call, const struct diag *diag, int err)
+{
+	if (!diag->count)
+		return err ? EXIT_FAILED : EXIT_DONE;
+	if (call->json)
+		cmd_json(call, errors_json(diag));
+	else
+		diag_print(diag, stderr);
+	return EXIT_USAGE;
 }
 
 static int read_file(const char *path, struct config *config, struct origins *origins,
@@ -54,8 +71,11 @@ int cmd_check(const struct invocation *call)
 	config_init(&config);
 	diag_init(&diag);
 	err = read_file(call->argv[1], &config, &origins, &diag);
-	code = exit_code(&diag, err);
-	if (!code && !call->quiet)
+	code = exit_code(call, &diag, err);
+	if (!code && call->json)
+		code = cmd_json(call, json_pack("{s:[], s:I}", "errors", "rules",
+						(json_int_t)config.rule_count));
+	else if (!code && !call->quiet)
 		printf("%s: %zu rules, no errors\n", call->argv[1], config.rule_count);
 	diag_free(&diag);
 	origins_free(&origins);
@@ -131,17 +151,21 @@ static int print_changes(const struct invocation *call, const struct config *run
 	return EXIT_DONE;
 }
 
-static int dry_run(const struct invocation *call, struct config *config)
+static int dry_run(const struct invocation *call, struct config *config,
+		   const struct origins *origins, struct diag *diag)
 {
 	struct session session;
-	int err = session_read(&session, call->netns), code = EXIT_FAILED;
+	int err = session_read(&session, call->netns), code;
 	bool *stays = NULL;
 
-	if (err == -ENOENT)
-		err = 0; /* nothing is running: all of it is new */
+	if (!err || err == -ENOENT) /* nothing is running: all of it is new */
+		err = netdevs_get(&session.devs);
+	if (!err)
+		err = session_check(&session, config, origins, diag);
 	if (!err)
 		err = keep_handles(config, &session.config, &stays);
-	if (!err)
+	code = exit_code(call, diag, err);
+	if (!code)
 		code = print_changes(call, &session.config, stays, config);
 	free(stays);
 	session_close(&session);
@@ -197,11 +221,11 @@ int cmd_apply(const struct invocation *call)
 	if (err && !diag.count)
 		code = EXIT_USAGE;
 	else if (!err && dry)
-		code = dry_run(call, &config);
+		code = dry_run(call, &config, &origins, &diag);
 	else {
 		if (!err)
 			err = apply_config(call, &config, &origins, &diag);
-		code = exit_code(&diag, err);
+		code = exit_code(call, &diag, err);
 	}
 	diag_free(&diag);
 	origins_free(&origins);
@@ -259,7 +283,7 @@ static int read_rule(const struct invocation *call, int first, struct typed_rule
 	err = parse_rule(typed->text, &typed->rule, &typed->origin, &diag);
 	if (!err)
 		check_rule(&typed->rule, &typed->origin, &diag);
-	code = exit_code(&diag, err);
+	code = exit_code(call, &diag, err);
 	diag_free(&diag);
 	if (code)
 		free(typed->text);
@@ -298,6 +322,8 @@ struct change {
 	struct typed_rule typed; /* without a text: the change names no rule */
 	bool is_new; /* its interface has to exist */
 	unsigned long number; /* position or handle */
+	ssize_t at; /* where the new rule stands; -1: rules went */
+	size_t deleted; /* how many */
 	/* Makes it to the configuration. Prints what is wrong. 0 or -errno. */
 	int (*make)(struct config *config, struct change *change);
 };
@@ -309,6 +335,13 @@ static int check_new(const struct session *session, struct change *change, struc
 	struct config config = { .rules = &change->typed.rule, .rule_count = 1 };
 
 	return change->is_new ? session_check(session, &config, &origins, diag) : 0;
+}
+
+static json_t *change_json(const struct config *config, const struct change *change)
+{
+	if (change->at < 0)
+		return json_pack("{s:I}", "deleted", (json_int_t)change->deleted);
+	return json_pack("{s:I}", "handle", (json_int_t)config->rules[change->at].handle);
 }
 
 static int change_rules(const struct invocation *call, struct change *change)
@@ -325,7 +358,9 @@ static int change_rules(const struct invocation *call, struct change *change)
 		err = change->make(&session.config, change);
 	if (!err)
 		err = session_commit(&session, COMMIT_KEEP_ATTACHED);
-	code = exit_code(&diag, err);
+	code = exit_code(call, &diag, err);
+	if (!code && call->json)
+		code = cmd_json(call, change_json(&session.config, change));
 	session_close(&session);
 	diag_free(&diag);
 	free(change->typed.text);
@@ -346,7 +381,8 @@ static int make_insert(struct config *config, struct change *change)
 			  change->number);
 		return -ERANGE;
 	}
-	return config_insert(config, change->number - 1, &change->typed.rule);
+	change->at = change->number - 1;
+	return config_insert(config, change->at, &change->typed.rule);
 }
 
 static int make_add(struct config *config, struct change *change)
@@ -397,6 +433,7 @@ static int make_replace(struct config *config, struct change *change)
 	if (same == at)
 		change->typed.rule.slot = config->rules[at].slot;
 	config->rules[at] = change->typed.rule;
+	change->at = at;
 	return 0;
 }
 
@@ -427,6 +464,8 @@ static int make_delete(struct config *config, struct change *change)
 	if (at < 0)
 		return -ENOENT;
 	config_remove(config, at);
+	change->at = -1;
+	change->deleted = 1;
 	return 0;
 }
 
@@ -445,7 +484,8 @@ int cmd_delete(const struct invocation *call)
 
 static int make_flush(struct config *config, struct change *change)
 {
-	(void)change;
+	change->at = -1;
+	change->deleted = config->rule_count;
 	config->rule_count = 0;
 	return 0;
 }

@@ -107,6 +107,11 @@ static int index_write(int outer, __u32 slot, const struct tables *tables)
 	return err;
 }
 
+/*
+ * The records come first, and not by chance: no program reads them, but the kernel waits for all
+ * running programs when an inner map is replaced. So what a packet may still be looking at, in the
+ * slot that was in force before the last change, is replaced only when that packet is through.
+ */
 static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
 			 const struct tables *tables)
 {
@@ -119,15 +124,15 @@ static int ruleset_write(const struct state *state, __u32 slot, const struct con
 					.map_flags = BPF_F_INNER_MAP };
 	int err;
 
-	err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
+	err = array_write(state->map[MAP_rule_records], slot, &records, config->rules,
+			  config->rule_count);
+	if (!err)
+		err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
 	if (!err)
 		err = index_write(state->map[MAP_rule_indexes], slot, tables);
 	if (!err)
 		err = array_write(state->map[MAP_rule_actions], slot, &actions, tables->actions,
 				  tables->action_count);
-	if (!err)
-		err = array_write(state->map[MAP_rule_records], slot, &records, config->rules,
-				  config->rule_count);
 	return err;
 }
 
@@ -400,6 +405,8 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		err = settings_write(state, config, slot, guard);
 	if (!err)
 		err = detach_unwanted(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
+	if (!err)
+		err = ifaces_sync(state, devs);
 out:
 	for (size_t i = 0; i < fresh.count && err; i++)
 		detach_interface(state, pins, fresh.ifindex[i]);

@@ -45,6 +45,29 @@ int state_settings(const struct state *state, struct settings *settings)
 	return bpf_map_lookup_elem(state->map[MAP_settings], &zero, settings);
 }
 
+static int map_open(struct state *state, const struct pins *pins, enum state_map map)
+{
+	char path[PATH_MAX];
+
+	pins_path(path, pins->dir, "maps/%s", map_names[map]);
+	state->map[map] = bpf_obj_get(path);
+	return state->map[map] < 0 ? -errno : 0;
+}
+
+/* Before anything else is touched: other layouts may have other maps. */
+static int check_layout(const struct state *state)
+{
+	struct settings settings;
+	int err = state_settings(state, &settings);
+
+	if (!err && settings.layout == XFWD_LAYOUT)
+		return 0;
+	msg_error("the running state was made by another version of xfwd (layout %u, this one has "
+		  "%u): `xfwd down` ends it",
+		  err ? 0 : settings.layout, XFWD_LAYOUT);
+	return -EPROTO;
+}
+
 static int read_running(struct state *state)
 {
 	union {
@@ -60,13 +83,6 @@ static int read_running(struct state *state)
 		msg_error("cannot read the running state: %s", strerror(-err));
 		return err;
 	}
-	if (settings.layout != XFWD_LAYOUT) {
-		msg_error(
-			"the running state was made by another version of xfwd (layout %u, this one "
-			"has %u): `xfwd down` ends it",
-			settings.layout, XFWD_LAYOUT);
-		return -EPROTO;
-	}
 	state->running = value.running;
 	if (value.running.netns_cookie != state_netns_cookie())
 		return -ENOENT; /* of a namespace of the same name that is gone */
@@ -75,20 +91,25 @@ static int read_running(struct state *state)
 
 int state_open(struct state *state, const struct pins *pins)
 {
-	char path[PATH_MAX];
-	int err = 0;
+	int err;
 
 	memset(state, 0, sizeof(*state));
 	for (int i = 0; i < MAP_COUNT; i++)
 		state->map[i] = -1;
+	err = map_open(state, pins, MAP_settings);
+	if (err == -ENOENT)
+		return err;
+	if (!err)
+		err = check_layout(state);
 	for (int i = 0; i < MAP_COUNT && !err; i++) {
-		pins_path(path, pins->dir, "maps/%s", map_names[i]);
-		state->map[i] = bpf_obj_get(path);
 		if (state->map[i] >= 0)
 			continue;
-		err = -errno;
-		if (err != -ENOENT)
-			msg_error("cannot open %s: %s", path, strerror(-err));
+		err = map_open(state, pins, i);
+		if (err)
+			msg_error("cannot open %s/maps/%s: %s", pins->dir, map_names[i],
+				  strerror(-err));
+		if (err == -ENOENT)
+			err = -EIO; /* there is a state, and it is damaged */
 	}
 	if (!err)
 		err = read_running(state);

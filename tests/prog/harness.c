@@ -27,7 +27,8 @@
 
 #define SKIPPED 77
 
-const char *const program_names[PROGRAMS] = { "xdp_wire", "xdp_skb", "tc_ingress", "tc_egress" };
+const char *const program_names[PROGRAMS] = { "xdp_wire", "xdp_virtual", "xdp_generic",
+						"tc_ingress", "tc_egress" };
 const char *const iface_names[IFACES] = { "eth0", "eth1" };
 
 const char *const verdict_names[VERDICT_COUNT] = {
@@ -35,6 +36,11 @@ const char *const verdict_names[VERDICT_COUNT] = {
 	XFWD_VERDICTS(VERDICT_NAME)
 #undef VERDICT_NAME
 };
+
+bool program_is_xdp(enum program program)
+{
+	return program < TC_INGRESS;
+}
 
 enum hook program_hook(enum program program)
 {
@@ -46,6 +52,7 @@ enum hook program_hook(enum program program)
 /* ---- the process ---- */
 
 static pid_t child;
+static bool cleaning;
 
 static void pass_signal(int number)
 {
@@ -100,6 +107,7 @@ int harness_supervise(int (*tests)(void))
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		;
 	child = 0;
+	cleaning = true;
 	clean_up();
 	if (WIFSIGNALED(status))
 		printf("# killed by signal %d\n", WTERMSIG(status));
@@ -116,7 +124,7 @@ void harness_shell(const char *format, ...)
 	vsnprintf(command, sizeof(command), format, args);
 	va_end(args);
 	status = system(command);
-	if (status && child)
+	if (status && cleaning)
 		printf("# failed (%d): %s\n", status, command);
 	else if (status)
 		fail_msg("failed (%d): %s", status, command);
@@ -299,7 +307,7 @@ void harness_run(struct harness *h, struct place place, const struct frame *in,
 		    .data_out = outcome->out.data, .data_size_out = FRAME_MAX);
 	int err;
 
-	if (place.program == XDP_WIRE || place.program == XDP_SKB) {
+	if (program_is_xdp(place.program)) {
 		opts.ctx_in = &xdp;
 		opts.ctx_size_in = sizeof(xdp);
 	} else {
@@ -312,7 +320,8 @@ void harness_run(struct harness *h, struct place place, const struct frame *in,
 	assert_int_equal(counters_verdicts(&h->session.state, counters[0]), 0);
 	err = bpf_prog_test_run_opts(h->program[place.program], &opts);
 	if (err)
-		fail_msg("test run of %s: %s", program_names[place.program], strerror(-err));
+		fail_msg("test run of %s, %zu bytes: %s", program_names[place.program],
+			 in->length, strerror(-err));
 	assert_int_equal(counters_verdicts(&h->session.state, counters[1]), 0);
 	outcome->out.length = opts.data_size_out;
 	outcome->action = (int)opts.retval;

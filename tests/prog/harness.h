@@ -23,7 +23,8 @@ enum iface_id {
 
 enum program {
 	XDP_WIRE,
-	XDP_SKB,
+	XDP_VIRTUAL,
+	XDP_GENERIC,
 	TC_INGRESS,
 	TC_EGRESS,
 	PROGRAMS,
@@ -67,6 +68,7 @@ extern const char *const program_names[PROGRAMS];
 extern const char *const iface_names[IFACES];
 extern const char *const verdict_names[VERDICT_COUNT];
 enum hook program_hook(enum program program);
+bool program_is_xdp(enum program program);
 
 /*
  * Runs `tests` in a process of its own, and takes away what it made however it ended. Namespaces
