@@ -141,7 +141,22 @@ interface_gone() { # deleted under our feet: no harm to the rest, and down still
 	equal pins "$(ls -d "/sys/fs/bpf/xfwd/netns/$EDGE"* 2>/dev/null)" ""
 }
 
+without_tcx() { # FUNCTION: as on kernels before 6.6
+	export XFWD_NO_TCX=1
+	"$1"
+}
+
+clsact_goes() {
+	without_tcx leaves_nothing
+}
+
+clsact_of_others_stays() {
+	without_tcx tc_of_others
+}
+
 each_mode "down leaves nothing behind" leaves_nothing
+once "down leaves nothing behind, without TCX" clsact_goes
+once "another program's tc filters stay, without TCX" clsact_of_others_stays
 once "down leaves the user's own sysctls" sysctls_of_the_user
 each_mode "another program's tc filters stay" tc_of_others
 once "an occupied XDP hook" xdp_of_others

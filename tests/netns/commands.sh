@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The commands as they are typed: editing rules, filtering flows, counters, and what a shell does.
+. "$(dirname "$0")/lib.sh"
+
+handles() {
+	xfwd list -j | jq -c '[.rules[].handle]'
+}
+
+as_typed() { # not quoted: the shell takes "> :8080" for itself
+	topology
+	http_server "$EDGE" 8080
+	cd "$TMP/case"
+	xfwd add redirect in eth0 tcp to :80 -> :8080
+	[[ ! -e :8080 ]] || fail "the shell's file is still there"
+	equal rules "$(rules)" "redirect in eth0 tcp to :80 -> :8080"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" edge
+	xfwd delete redirect in eth0 tcp to :80 -> :8080
+	refused "$OUTSIDE" http://198.51.100.1/
+	xfwd add redirect in eth0 tcp to :80 into :8080
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" edge
+	echo precious >-
+	equal "status with a lone dash" "$(status_of xfwd add drop in eth0 - tcp)" 2
+}
+
+editing() {
+	topology
+	equal added "$(xfwd -j add drop in eth0 tcp to :1)" '{"handle":1}'
+	xfwd add drop in eth0 tcp to :2
+	equal inserted "$(xfwd -j insert 1 drop in eth0 tcp to :3)" '{"handle":3}'
+	xfwd insert 4 drop in eth0 tcp to :4
+	equal handles "$(handles)" "[3,1,2,4]"
+	equal "out of range" "$(status_of xfwd insert 6 drop in eth0 tcp to :6)" 1
+	equal "twice" "$(status_of xfwd add drop in eth0 tcp to :4)" 1
+	equal replaced "$(xfwd -j replace 1 drop in eth0 udp to :1)" '{"handle":1}'
+	equal "first two" "$(rules | head -n 2)" $'drop in eth0 tcp to :3\ndrop in eth0 udp to :1'
+	equal "onto another" "$(status_of xfwd replace 1 drop in eth0 tcp to :4)" 1
+	equal "no handle" "$(status_of xfwd replace 9 drop in eth0 tcp to :9)" 1
+	equal deleted "$(xfwd -j delete 2)" '{"deleted":1}'
+	xfwd delete drop in eth0 tcp to :3
+	equal handles "$(handles)" "[1,4]"
+	xfwd add drop in eth0 tcp to :2
+	equal "handles are not given twice" "$(handles)" "[1,4,5]"
+	equal flushed "$(xfwd -j flush)" '{"deleted":3}'
+	equal rules "$(rules)" ""
+}
+
+apply_keeps() { # handles, counters and flows of rules that stay
+	topology
+	http_server "$EDGE" 8080
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	fetch "$OUTSIDE" http://198.51.100.1/
+	load <<-END
+		drop in eth0 tcp to :1
+		redirect in eth0 tcp to :80 -> :8080 name web
+	END
+	equal handles "$(handles)" "[2,1]"
+	xfwd list -j | jq -e '.rules[1] | .flows == 1 and .packets > 3 and .name == "web"'
+	equal flows "$(flow_count)" 1
+	xfwd zero
+	xfwd list -j | jq -e '.rules[1] | .flows == 0 and .packets == 0 and .bytes == 0'
+	equal "delivered after zero" "$(counter delivered)" 0
+	equal "dry run" "$(xfwd apply --dry-run - <<<"drop in eth0 tcp to :2")" \
+		$'- drop in eth0 tcp to :1\n- redirect in eth0 tcp to :80 -> :8080 name web\n+ drop in eth0 tcp to :2\n1 added, 2 removed, 0 kept'
+	equal handles "$(handles)" "[2,1]"
+}
+
+flow_filters() {
+	topology
+	http_server "$INSIDE" 8080
+	serve "$INSIDE" udp 0.0.0.0 53
+	load <<-END
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		dnat in eth0 udp to :53 -> 10.0.0.2
+	END
+	fetch "$OUTSIDE" http://198.51.100.1/
+	ask "$OUTSIDE" udp 198.51.100.1 53 4321 3
+	equal all "$(flow_count)" 4
+	equal tcp "$(flow_count proto tcp)" 1
+	equal "client port" "$(flow_count sport 4322)" 1
+	equal "service port" "$(flow_count dport 80)" 1
+	equal "server's port" "$(flow_count sport 8080)" 1
+	equal "inside address" "$(flow_count src 10.0.0.2)" 4
+	equal "no such address" "$(flow_count dst 10.0.0.3)" 0
+	equal "closing" "$(flow_count state closing)" 1
+	equal "answered" "$(flow_count state answered proto udp)" 3
+	equal "of a rule" "$(flow_count rule 2)" 3
+	equal "of no rule" "$(flow_count rule 7)" 0
+	equal "bad filter" "$(status_of xfwd flows colour red)" 2
+	equal "bad value" "$(status_of xfwd flows dport 80abc)" 2
+	equal deleted "$(xfwd flows delete proto udp sport 4321)" "1 flows deleted"
+	equal left "$(flow_count)" 3
+	equal "deleted" "$(xfwd flows delete -j)" '{"deleted":3}'
+	equal left "$(flow_count)" 0
+	fetch "$OUTSIDE" http://198.51.100.1/
+	equal again "$(flow_count)" 1
+}
+
+follow_rules() { # UDP follows a change of rules; an established TCP connection stays as it is
+	topology
+	serve "$INSIDE" udp 0.0.0.0 53
+	serve "$INSIDE" udp 0.0.0.0 54
+	serve "$INSIDE" tcp 0.0.0.0 2000
+	load <<-END
+		dnat in eth0 udp to :53 -> 10.0.0.2
+		dnat in eth0 tcp to :2000 -> 10.0.0.2
+	END
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 3
+	equal before "$(ask "$OUTSIDE" udp 198.51.100.1 53 4321)" "198.51.100.2 4321 53 hello"
+	load <<<"dnat in eth0 udp to :53 -> 10.0.0.2:54"
+	equal after "$(ask "$OUTSIDE" udp 198.51.100.1 53 4321)" "198.51.100.2 4321 54 hello"
+	streams_end
+	xfwd add drop in eth0 udp from 198.51.100.2 to :53
+	xfwd insert 1 drop in eth0 udp from 198.51.100.2
+	fails ask "$OUTSIDE" udp 198.51.100.1 53 4321
+	equal "udp flows" "$(flow_count proto udp)" 0
+}
+
+hundred_thousand() {
+	topology
+	http_server "$INSIDE" 8080
+	seq 1 100000 | awk '{ printf "dnat in eth0 tcp to 10.%d.%d.%d:80 -> 10.0.0.2:8080\n",
+		100 + $1 / 65536, $1 / 256 % 256, $1 % 256 }' >"$TMP/case/many"
+	ip -n "$OUTSIDE" route add 10.100.0.0/14 via 198.51.100.1
+	local start=${EPOCHREALTIME/./}
+	xfwd apply "$TMP/case/many"
+	echo "100 000 rules in $(((${EPOCHREALTIME/./} - start) / 1000)) ms" >&2
+	((${EPOCHREALTIME/./} - start < 2000000)) || fail "more than 2 s"
+	equal first "$(fetch "$OUTSIDE" http://10.100.0.1/)" inside
+	equal last "$(fetch "$OUTSIDE" http://10.101.134.160/)" inside
+	equal rules "$(rules | wc -l)" 100000
+	xfwd list -j | jq -e '.rules[99999].flows == 1'
+	xfwd add drop in eth0 tcp to :1
+	xfwd save | cmp -n "$(stat -c %s "$TMP/case/many")" - "$TMP/case/many"
+}
+
+without_tcx() { # kernels before 6.6: clsact filters
+	export XFWD_NO_TCX=1
+	topology
+	http_server "$INSIDE" 8080
+	load <<-END
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		masquerade out eth0 from 10.0.0.0/24
+	END
+	equal "tc by" "$(xfwd status -j | jq -r '.interfaces[0].tc')" clsact
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+	in_ns "$EDGE" tc filter show dev eth0 ingress | grep -q tc_ingress
+}
+
+once "a rule typed without quotes" as_typed
+once "add, insert, replace, delete, flush" editing
+once "apply keeps what stays" apply_keeps
+once "flows: filters and delete" flow_filters
+once "flows follow a change of rules" follow_rules
+once "100 000 rules" hundred_thousand
+each_mode "without TCX" without_tcx
+finish
