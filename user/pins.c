@@ -61,28 +61,31 @@ static int check_privilege(void)
 	return -EPERM;
 }
 
-static bool same_namespace(const char *kind)
-{
-	char mine[64], init[64];
-	struct stat a, b;
-
-	snprintf(mine, sizeof(mine), "/proc/self/ns/%s", kind);
-	snprintf(init, sizeof(init), "/proc/1/ns/%s", kind);
-	/* Where process 1 may not be looked at, there is nothing to warn of. */
-	return stat(mine, &a) || stat(init, &b) || (a.st_dev == b.st_dev && a.st_ino == b.st_ino);
-}
-
 /*
  * `ip netns exec` gives a command a mount namespace with a /sys of its own: a bpffs mounted there,
- * and with it every pin and link, would be gone when the command ends.
+ * and with it every pin and link, would be gone when the command ends. It can be told from the
+ * source of that mount, which is the namespace's name.
  */
 static int check_mounts(void)
 {
-	if (same_namespace("net") || same_namespace("mnt"))
+	char line[PATH_MAX], source[NAME_MAX + 1], path[PATH_MAX], found[NAME_MAX + 1] = "";
+	FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	const char *type;
+
+	while (mounts && fgets(line, sizeof(line), mounts)) {
+		type = strstr(line, " - sysfs ");
+		if (!type || !strstr(line, " /sys ") || sscanf(type, " - sysfs %255s", source) != 1)
+			continue;
+		snprintf(path, sizeof(path), NETNS_RUN "/%s", source);
+		strcpy(found, access(path, F_OK) ? "" : source);
+	}
+	if (mounts)
+		fclose(mounts);
+	if (!found[0])
 		return 0;
-	msg_error(
-		"this shell is in a network namespace with a /sys of its own (ip netns exec), where "
-		"nothing can be kept: run `xfwd -n NAME …` outside of it instead");
+	msg_error("`ip netns exec` gives a command a /sys of its own, where nothing can be kept: run "
+		  "`xfwd -n %s …` outside of it instead",
+		  found);
 	return -EINVAL;
 }
 

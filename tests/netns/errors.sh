@@ -28,6 +28,27 @@ unknown_namespace() {
 	contains "$(said)" "$ID-nowhere"
 }
 
+inside_netns_exec() {
+	topology
+	local command
+	for command in "list" "add drop in eth0 tcp to :1" "down"; do
+		equal "status of $command" "$(status_of in_ns "$EDGE" "$XFWD" $command)" 1
+		one_sentence
+		contains "$(said)" "xfwd -n $EDGE"
+	done
+}
+
+without_bpffs() { # in a mount namespace of its own, so that nobody else misses it
+	topology
+	unshare --mount --propagation private bash -eu -c '
+		umount -l /sys/fs/bpf
+		"$1" -n "$2" list
+		"$1" -n "$2" add drop in eth0 tcp to :1
+		"$1" -n "$2" list -j | jq -e ".rules | length == 1"
+		"$1" -n "$2" down
+	' bash "$XFWD" "$EDGE"
+}
+
 not_root() {
 	topology
 	local args
@@ -146,6 +167,8 @@ json_everywhere() {
 
 once "unknown interface" unknown_interface
 once "unknown namespace" unknown_namespace
+once "under ip netns exec" inside_netns_exec
+once "without bpffs" without_bpffs
 once "not root" not_root
 once "check, help and version need no root" no_root_needed
 once "every wrong line of a file is reported, and nothing changes" bad_file
