@@ -59,8 +59,6 @@ struct packet {
 	struct settings *settings;
 	__u32 active; /* both read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u32 generation;
-	struct iphdr *ip; /* both are valid in XDP only */
-	void *l4;
 	struct flow_key4 tuple;
 	struct next_hop hop;
 	__u32 shape;
@@ -118,6 +116,20 @@ static __always_inline void *packet_end(const struct packet *p)
 	if (packet_is_xdp(p))
 		return (void *)(long)packet_xdp(p)->data_end;
 	return (void *)(long)packet_skb(p)->data_end;
+}
+
+/*
+ * The headers again, for XDP to write to. Pointers are not kept from the parser on: each way through
+ * it would leave the verifier with others. The offset is at most that of the longest IPv4 header.
+ */
+static __always_inline struct iphdr *packet_ip4(const struct packet *p)
+{
+	return packet_data(p) + ETH_HLEN;
+}
+
+static __always_inline void *packet_l4(const struct packet *p)
+{
+	return packet_data(p) + (p->l4_offset & 127);
 }
 
 /*

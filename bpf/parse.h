@@ -136,6 +136,7 @@ static __always_inline void parse_forget(struct packet *p)
 	__u32 unknown = p->generation;
 
 	VERIFIER_FORGET(p->shape, unknown);
+	VERIFIER_FORGET(p->l4_offset, unknown);
 	VERIFIER_FORGET(p->tuple.proto, unknown);
 	VERIFIER_FORGET(p->tuple.sport, unknown);
 	VERIFIER_FORGET(p->tuple.dport, unknown);
@@ -144,7 +145,7 @@ static __always_inline void parse_forget(struct packet *p)
 
 static __always_inline enum verdict parse_ip4(struct packet *p)
 {
-	void *data = packet_data(p), *end = packet_end(p);
+	void *data = packet_data(p), *end = packet_end(p), *l4;
 	struct iphdr *ip = data + p->l3_offset;
 	__u32 frame, header;
 	__u16 offset;
@@ -162,8 +163,7 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 		/* Cut short; or, in XDP, a frame of several buffers: tc sees all of it. */
 		return packet_is_xdp(p) ? VERDICT_PASS_TO_TC : VERDICT_DROP_MALFORMED;
 
-	p->ip = ip;
-	p->l4 = (void *)ip + header;
+	l4 = (void *)ip + header;
 	p->l4_offset = p->l3_offset + header;
 	p->tuple.saddr = ip->saddr;
 	p->tuple.daddr = ip->daddr;
@@ -180,8 +180,8 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	if (offset & IP_OFFSET)
 		p->shape |= PACKET_NO_L4;
 	else
-		parse_transport(p, p->l4, end);
-	p->route_length = parse_route_length(p, p->l4, end);
+		parse_transport(p, l4, end);
+	p->route_length = parse_route_length(p, l4, end);
 	parse_forget(p);
 	return VERDICT_CONTINUE;
 }

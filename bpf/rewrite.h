@@ -41,7 +41,11 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 	}
 	tail.check = csum_replace(p->ip_check, delta);
 	if (packet_is_xdp(p)) {
-		__builtin_memcpy((void *)p->ip + offset, &tail, sizeof(tail));
+		struct iphdr *ip = packet_ip4(p);
+
+		if ((void *)(ip + 1) > packet_end(p))
+			return -1;
+		__builtin_memcpy((void *)ip + offset, &tail, sizeof(tail));
 		return 0;
 	}
 	return bpf_skb_store_bytes(packet_skb(p), p->l3_offset + offset, &tail, sizeof(tail), 0);
@@ -53,7 +57,7 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 	void *end = packet_end(p);
 
 	if (p->tuple.proto == IPPROTO_TCP) {
-		struct tcphdr *tcp = p->l4;
+		struct tcphdr *tcp = packet_l4(p);
 
 		if ((void *)(tcp + 1) > end)
 			return -1;
@@ -61,7 +65,7 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 		tcp->dest = f->dport;
 		tcp->check = csum_replace(tcp->check, both);
 	} else if (p->tuple.proto == IPPROTO_UDP) {
-		struct udphdr *udp = p->l4;
+		struct udphdr *udp = packet_l4(p);
 
 		if ((void *)(udp + 1) > end)
 			return -1;
@@ -69,7 +73,7 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 		udp->dest = f->dport;
 		udp->check = csum_replace_udp(udp->check, both);
 	} else if (p->tuple.proto == IPPROTO_ICMP) {
-		struct icmphdr *icmp = p->l4;
+		struct icmphdr *icmp = packet_l4(p);
 
 		if ((void *)(icmp + 1) > end)
 			return -1;
@@ -134,13 +138,13 @@ static __always_inline int checksum_is_partial(const struct packet *p)
 	__u16 check, length = p->l3_length - (p->l4_offset - p->l3_offset);
 
 	if (p->tuple.proto == IPPROTO_TCP) {
-		struct tcphdr *tcp = p->l4;
+		struct tcphdr *tcp = packet_l4(p);
 
 		if ((void *)(tcp + 1) > end)
 			return 1;
 		check = tcp->check;
 	} else if (p->tuple.proto == IPPROTO_UDP) {
-		struct udphdr *udp = p->l4;
+		struct udphdr *udp = packet_l4(p);
 
 		if ((void *)(udp + 1) > end)
 			return 1;
