@@ -86,7 +86,7 @@ static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 {
 	__u8 flags = p->tcp_flags, seen = 0;
 
-	f->used = jiffies_now();
+	f->used = p->now;
 	f->packets++;
 	f->bytes += p->l3_length;
 	if (p->tuple.proto != IPPROTO_TCP || (p->shape & PACKET_NO_L4))

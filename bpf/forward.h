@@ -5,7 +5,17 @@
 
 #include "maps.h"
 #include "packet.h"
-#include "rewrite.h"
+
+/* The port of the interface that the route leads to. */
+static __always_inline void route_port(struct packet *p)
+{
+	struct next_hop *hop = &p->hop;
+	__u32 ifindex = hop->ifindex;
+	const struct iface *out = bpf_map_lookup_elem(&ifaces, &ifindex);
+
+	hop->port = out ? out->port : 0;
+	hop->port_flags = out ? out->flags : IFACE_NO_ETHERNET;
+}
 
 /* The lookup takes the translated tuple: rules and multipath may use any part of it. */
 static __always_inline void route_find(struct packet *p, const struct flow_key4 *tuple)
@@ -26,8 +36,72 @@ static __always_inline void route_find(struct packet *p, const struct flow_key4 
 	hop->route = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
 	hop->ifindex = fib.ifindex;
 	hop->gateway = fib.ipv4_dst;
+	hop->mtu = fib.mtu_result;
 	__builtin_memcpy(hop->dmac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->smac, fib.smac, ETH_ALEN);
+	route_port(p);
+}
+
+static __always_inline const struct hop_lease *lease_get(const struct packet *p)
+{
+	const struct hop_lease *lease;
+	__u32 zero = 0;
+
+	lease = bpf_map_lookup_elem(&hop_leases, &zero);
+	return lease && (__s32)(lease->until - p->now) > 0 ? lease : NULL;
+}
+
+/* The next hop that the flow keeps, while it can be trusted and the packet fits. */
+static __always_inline int route_recall(struct packet *p, const struct flow *f)
+{
+	const struct hop_lease *lease;
+	struct next_hop *hop = &p->hop;
+	const struct port *port;
+	__u32 at = f->port;
+
+	if (!f->hop_generation)
+		return 0;
+	lease = lease_get(p);
+	if (!lease || f->hop_generation != (__u16)lease->generation)
+		return 0;
+	port = bpf_map_lookup_elem(&ports, &at);
+	if (!port || !port->ifindex || p->route_length > port->mtu)
+		return 0;
+	hop->route = ROUTE_NEXT_HOP;
+	hop->ifindex = port->ifindex;
+	hop->port = at;
+	hop->port_flags = port->flags;
+	__builtin_memcpy(hop->dmac, f->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->smac, f->smac, ETH_ALEN);
+	return 1;
+}
+
+/*
+ * Keeps the next hop in the flow. Not where the route has an MTU below its interface's: the flow has
+ * no room for that. Other CPUs may be reading: they must not take one half of the old and one of
+ * the new, so the flow says that it has none until all is in place.
+ */
+static __always_inline void route_keep(const struct packet *p, struct flow *f)
+{
+	const struct hop_lease *lease = lease_get(p);
+	const struct next_hop *hop = &p->hop;
+	struct hop_key key = { .ifindex = hop->ifindex, .gateway = hop->gateway };
+	const struct port *port;
+	__u32 at = hop->port, now = p->now;
+
+	if (!lease || !at || hop->route != ROUTE_NEXT_HOP)
+		return;
+	port = bpf_map_lookup_elem(&ports, &at);
+	if (!port || hop->mtu < port->mtu)
+		return;
+	f->hop_generation = 0;
+	barrier();
+	f->port = at;
+	__builtin_memcpy(f->dmac, hop->dmac, ETH_ALEN);
+	__builtin_memcpy(f->smac, hop->smac, ETH_ALEN);
+	barrier();
+	f->hop_generation = (__u16)lease->generation;
+	bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
 }
 
 /*
@@ -36,8 +110,8 @@ static __always_inline void route_find(struct packet *p, const struct flow_key4 
  */
 static __always_inline int forward_xdp_possible(const struct packet *p)
 {
-	return p->hop.route == ROUTE_NEXT_HOP && p->ttl > 1 &&
-	       bpf_redirect_map(&tx_ports, p->hop.ifindex, XDP_PASS) == XDP_REDIRECT;
+	return p->hop.route == ROUTE_NEXT_HOP && p->ttl > 1 && p->hop.port &&
+	       bpf_redirect_map(&tx_ports, p->hop.port, XDP_PASS) == XDP_REDIRECT;
 }
 
 static __always_inline int forward_xdp(const struct packet *p)
@@ -62,20 +136,18 @@ static __always_inline int forward_tc(const struct packet *p)
 	const struct next_hop *hop = &p->hop;
 	struct bpf_redir_neigh gateway = { .nh_family = AF_INET, .ipv4_nh = hop->gateway };
 	struct __sk_buff *skb = packet_skb(p);
-	__u32 ifindex = hop->ifindex;
-	struct iface *out = bpf_map_lookup_elem(&ifaces, &ifindex);
 	__u8 addresses[2 * ETH_ALEN];
 
-	if (out && out->flags & IFACE_ATTACHED_EGRESS)
+	if (hop->port_flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;
-	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN || !out ||
-	    out->flags & IFACE_NO_ETHERNET)
-		return bpf_redirect_neigh(ifindex, &gateway, sizeof(gateway), 0);
+	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||
+	    hop->port_flags & IFACE_NO_ETHERNET)
+		return bpf_redirect_neigh(hop->ifindex, &gateway, sizeof(gateway), 0);
 	__builtin_memcpy(addresses, hop->dmac, ETH_ALEN);
 	__builtin_memcpy(addresses + ETH_ALEN, hop->smac, ETH_ALEN);
 	if (bpf_skb_store_bytes(skb, 0, addresses, sizeof(addresses), 0))
 		return TC_ACT_SHOT;
-	return bpf_redirect(ifindex, 0);
+	return bpf_redirect(hop->ifindex, 0);
 }
 
 static __always_inline int forward(const struct packet *p)

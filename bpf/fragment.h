@@ -23,7 +23,7 @@ static __always_inline void fragment_remember(const struct packet *p)
 	struct fragment frag = {
 		.sport = p->tuple.sport,
 		.dport = p->tuple.dport,
-		.seen = jiffies_now(),
+		.seen = p->now,
 	};
 	struct fragment_key4 key;
 
@@ -39,7 +39,7 @@ static __always_inline void fragment_resolve(struct packet *p)
 
 	fragment_key(p, &key);
 	frag = bpf_map_lookup_elem(&fragments4, &key);
-	if (!frag || jiffies_now() - frag->seen > FRAGMENT_SECONDS * p->settings->hz)
+	if (!frag || p->now - frag->seen > FRAGMENT_SECONDS * p->settings->hz)
 		return;
 	p->tuple.sport = frag->sport;
 	p->tuple.dport = frag->dport;

@@ -6,8 +6,9 @@
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 
-#include "flow.h"
 #include "bounds.h"
+#include "flow.h"
+#include "next_hop.h"
 #include "ruleset.h"
 #include "sweeper.h"
 #include "verdict.h"
@@ -51,13 +52,35 @@ struct {
 	__type(value, struct iface);
 } ifaces SEC(".maps");
 
-/* The interfaces that take redirected XDP frames, by index. */
 struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
-	__uint(max_entries, XFWD_IFACES_MAX);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XFWD_PORTS_MAX);
+	__type(key, __u32);
+	__type(value, struct port);
+} ports SEC(".maps");
+
+/* The ports that take redirected XDP frames. */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, XFWD_PORTS_MAX);
 	__uint(key_size, sizeof(__u32));
 	__uint(value_size, sizeof(struct bpf_devmap_val));
 } tx_ports SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hop_lease);
+} hop_leases SEC(".maps");
+
+/* Values are the jiffies of the last look-up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, XFWD_HOPS_MAX);
+	__type(key, struct hop_key);
+	__type(value, __u32);
+} hops_in_use SEC(".maps");
 
 /*
  * The two rulesets; settings.active names the one in force. Inner maps give sizes, not types: clang

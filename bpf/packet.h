@@ -47,6 +47,9 @@
 struct next_hop {
 	__s32 route;
 	__u32 ifindex;
+	__u32 port; /* position in `ports`; 0: the interface has none */
+	__u32 port_flags;
+	__u32 mtu; /* of the route */
 	__be32 gateway;
 	__u8 dmac[ETH_ALEN];
 	__u8 smac[ETH_ALEN];
@@ -59,6 +62,7 @@ struct packet {
 	struct settings *settings;
 	__u32 active; /* both read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u32 generation;
+	__u32 now; /* jiffies */
 	struct flow_key4 tuple;
 	struct next_hop hop;
 	__u32 shape;

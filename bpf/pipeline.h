@@ -11,6 +11,7 @@
 #include "begin.h"
 #include "fragment.h"
 #include "parse.h"
+#include "rewrite.h"
 
 /* The rule that translates this tuple now, as its slot (0: none). VERDICT_DROP_RULE if one drops it. */
 static __always_inline enum verdict judge_stage(struct packet *p, const struct flow_key4 *tuple,
@@ -90,7 +91,7 @@ static __always_inline int flow_is_over(const struct packet *p, const struct flo
 
 	if (flow_reopened(p, f))
 		return 1;
-	if (likely(jiffies_now() - f->flow.used <= p->settings->timeout_least))
+	if (likely(p->now - f->flow.used <= p->settings->timeout_least))
 		return 0;
 	flow_peer_key(f, p->tuple.proto, &key);
 	peer = flow_find(&key);
@@ -157,6 +158,24 @@ static __always_inline enum verdict ingress_exception(const struct packet *p, co
 	return VERDICT_CONTINUE;
 }
 
+/* The next hop: the one that the flow keeps, or what routing says now. */
+static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
+{
+	struct flow_key4 translated = {
+		.saddr = f->saddr,
+		.daddr = f->daddr,
+		.sport = f->flow.sport,
+		.dport = f->flow.dport,
+		.proto = p->tuple.proto,
+	};
+
+	if (p->hop.route != ROUTE_UNKNOWN || route_recall(p, &f->flow))
+		return;
+	route_find(p, &translated);
+	route_keep(p, &f->flow);
+	VERIFIER_FORGET(p->hop.route, p->generation);
+}
+
 static __always_inline enum verdict ingress(struct packet *p, int *action)
 {
 	enum verdict verdict;
@@ -178,17 +197,8 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 			flow_account(p, f);
 		return VERDICT_PASS_TRACKED;
 	}
-	if (!(f->flow.flags & FLOW_TO_LOCAL) && p->hop.route == ROUTE_UNKNOWN) {
-		struct flow_key4 translated = {
-			.saddr = f->saddr,
-			.daddr = f->daddr,
-			.sport = f->flow.sport,
-			.dport = f->flow.dport,
-			.proto = p->tuple.proto,
-		};
-
-		route_find(p, &translated);
-	}
+	if (!(f->flow.flags & FLOW_TO_LOCAL))
+		ingress_route(p, f);
 	if (packet_is_xdp(p)) {
 		if (!forward_xdp_possible(p))
 			return VERDICT_PASS_TO_TC;
@@ -257,6 +267,7 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 		return VERDICT_PASS_NO_RULE;
 	p->active = p->settings->active & 1;
 	p->generation = p->settings->generation;
+	p->now = jiffies_now();
 	verdict = parse_link(p, on);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = parse_ip4(p);

@@ -24,6 +24,11 @@ struct flow_request {
 	__u32 rule_in;
 	__u32 rule_out;
 	__u32 generation;
+	__u32 pad;
+	/* room to work in */
+	struct flow_key4 key;
+	struct flow_key4 back;
+	struct flow4 entry;
 };
 
 /* Off the stack, which is 512 bytes for a program and all that it calls. */
@@ -70,7 +75,6 @@ static __always_inline void flow_fill(struct flow4 *f, const struct flow_key4 *f
 	if (from->daddr != to->daddr || (from->dport != to->dport && from->proto != IPPROTO_ICMP))
 		base->flags |= FLOW_DNAT;
 	base->used = jiffies_now();
-	base->created = base->used;
 	base->generation = (__u16)req->generation;
 	base->rule_in = req->rule_in;
 	base->rule_out = req->rule_out;
@@ -82,16 +86,13 @@ static __always_inline void flow_fill(struct flow4 *f, const struct flow_key4 *f
  */
 __attribute__((noinline)) int flow_claim_reply(struct flow_request *req)
 {
-	struct flow_key4 key, back;
-	struct flow4 f;
-
 	if (!req)
 		return -ENOENT;
-	key_reverse(&req->want, &key);
-	key_reverse(&req->orig, &back);
-	flow_fill(&f, &key, &back, req);
-	f.flow.flags |= FLOW_REPLY | req->from_local;
-	return bpf_map_update_elem(&flows4, &key, &f, BPF_NOEXIST);
+	key_reverse(&req->want, &req->key);
+	key_reverse(&req->orig, &req->back);
+	flow_fill(&req->entry, &req->key, &req->back, req);
+	req->entry.flow.flags |= FLOW_REPLY | req->from_local;
+	return bpf_map_update_elem(&flows4, &req->key, &req->entry, BPF_NOEXIST);
 }
 
 /*
@@ -127,15 +128,11 @@ static __always_inline enum flow_claim flow_claim_port(struct flow_request *req)
 /* The entry of the original direction. 0 or a negative errno of the map. */
 __attribute__((noinline)) int flow_insert_original(struct flow_request *req)
 {
-	struct flow_key4 key;
-	struct flow4 f;
-
 	if (!req)
 		return -ENOENT;
-	key = req->orig;
-	flow_fill(&f, &req->orig, &req->want, req);
-	f.flow.flags |= req->to_local;
-	return bpf_map_update_elem(&flows4, &key, &f, BPF_NOEXIST);
+	flow_fill(&req->entry, &req->orig, &req->want, req);
+	req->entry.flow.flags |= req->to_local;
+	return bpf_map_update_elem(&flows4, &req->orig, &req->entry, BPF_NOEXIST);
 }
 
 static __always_inline struct sweeper *sweeper_get(void)
@@ -152,7 +149,6 @@ static __always_inline struct sweeper *sweeper_get(void)
 __attribute__((noinline)) int flow_create(struct flow_request *req)
 {
 	struct sweeper *sweeper = sweeper_get();
-	struct flow_key4 key, reply;
 	int err;
 
 	if (!req || !sweeper)
@@ -160,16 +156,14 @@ __attribute__((noinline)) int flow_create(struct flow_request *req)
 	err = flow_claim_port(req);
 	if (err != FLOW_CLAIMED)
 		return err;
-	key = req->orig;
-	key_reverse(&req->want, &reply);
 	err = flow_insert_original(req);
 	if (err) {
-		bpf_map_delete_elem(&flows4, &reply);
+		bpf_map_delete_elem(&flows4, &req->key);
 		return err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL;
 	}
-	if (bpf_map_push_elem(&sweep_queue4, &key, BPF_ANY)) {
-		bpf_map_delete_elem(&flows4, &reply);
-		bpf_map_delete_elem(&flows4, &key);
+	if (bpf_map_push_elem(&sweep_queue4, &req->orig, BPF_ANY)) {
+		bpf_map_delete_elem(&flows4, &req->key);
+		bpf_map_delete_elem(&flows4, &req->orig);
 		return FLOW_TABLE_FULL;
 	}
 	__sync_fetch_and_add(&sweeper->flows, 1);

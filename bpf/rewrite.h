@@ -86,15 +86,15 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 static __always_inline int rewrite_transport_skb(const struct packet *p, const struct flow *f)
 {
 	struct __sk_buff *skb = packet_skb(p);
-	__be16 ports[2] = { f->sport, f->dport };
+	__be16 pair[2] = { f->sport, f->dport };
 	__u32 at = p->l4_offset, check;
 	__u64 mangled = 0;
 	int err;
 
 	if (p->tuple.proto == IPPROTO_ICMP) {
 		/* no pseudo header: only the identifier counts */
-		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), ports,
-					  sizeof(ports[0]), 0);
+		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), pair,
+					  sizeof(pair[0]), 0);
 		return err ? err
 			   : bpf_l4_csum_replace(skb,
 						 at + __builtin_offsetof(struct icmphdr, checksum),
@@ -108,7 +108,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	} else {
 		return 0;
 	}
-	err = bpf_skb_store_bytes(skb, at, ports, sizeof(ports), 0);
+	err = bpf_skb_store_bytes(skb, at, pair, sizeof(pair), 0);
 	if (!err)
 		err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR | mangled);
 	if (!err)

@@ -24,6 +24,12 @@
 /* Network interfaces that rules and attachments may name. */
 #define XFWD_IFACES_MAX          4096
 
+/* Interfaces that packets may be forwarded to without a route lookup, from 1. */
+#define XFWD_PORTS_MAX	1024
+
+/* Next hops that are in use, to be kept reachable. */
+#define XFWD_HOPS_MAX	4096
+
 /* Fragmented datagrams whose ports are remembered at one time. */
 #define XFWD_FRAGMENTS_MAX       4096
 

@@ -52,8 +52,10 @@ struct flow {
 	__u32 rule_out;
 	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
 	__u64 bytes; /* layer 3 bytes */
-	__u32 created; /* jiffies */
-	__u32 reserved[3]; /* zero */
+	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so */
+	__u8 smac[6];
+	__u16 port; /* position in `ports` */
+	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
 
 /* With its 16-byte key and the kernel's element header: 128 bytes, two cache lines. */

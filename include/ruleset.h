@@ -122,7 +122,7 @@ struct iface {
 	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
 	__u32 flags;
 	__u8 mac[6];
-	__u8 pad[2];
+	__u16 port; /* position in `ports`; 0: none */
 };
 
 _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");

@@ -12,6 +12,7 @@
 #include "attach.h"
 #include "compile.h"
 #include "msg.h"
+#include "next_hop.h"
 #include "sysctl.h"
 #include "verdict.h"
 
@@ -291,6 +292,53 @@ static int detach_unwanted(const struct state *state, const struct pins *pins,
 	return err;
 }
 
+/*
+ * A port for the interface: the one that it has, else the first that is free. 0: all are taken, and
+ * its packets have their routes looked up one by one.
+ */
+static __u32 port_find(const struct state *state, unsigned int ifindex)
+{
+	struct iface iface;
+	struct port port;
+
+	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port)
+		return iface.port;
+	for (__u32 at = 1; at < XFWD_PORTS_MAX; at++)
+		if (!bpf_map_lookup_elem(state->map[MAP_ports], &at, &port) && !port.ifindex)
+			return at;
+	return 0;
+}
+
+static int port_write(const struct state *state, const struct netdev *dev, const struct iface *iface)
+{
+	struct port port = { .ifindex = dev->ifindex, .flags = iface->flags, .mtu = dev->mtu };
+	struct bpf_devmap_val target = { .ifindex = dev->ifindex };
+	__u32 at = iface->port;
+	int err;
+
+	if (!at)
+		return 0;
+	err = bpf_map_update_elem(state->map[MAP_ports], &at, &port, BPF_ANY);
+	if (!err && dev->takes_redirects)
+		return bpf_map_update_elem(state->map[MAP_tx_ports], &at, &target, BPF_ANY);
+	bpf_map_delete_elem(state->map[MAP_tx_ports], &at);
+	return err;
+}
+
+static void iface_remove(const struct state *state, unsigned int ifindex)
+{
+	const struct port none = { 0 };
+	struct iface iface;
+	__u32 at;
+
+	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port) {
+		at = iface.port;
+		bpf_map_delete_elem(state->map[MAP_tx_ports], &at);
+		bpf_map_update_elem(state->map[MAP_ports], &at, &none, BPF_ANY);
+	}
+	bpf_map_delete_elem(state->map[MAP_ifaces], &ifindex);
+}
+
 /* What the pipeline knows of every interface; those that have gone are taken out. */
 static int ifaces_sync(const struct state *state, const struct netdevs *devs)
 {
@@ -300,7 +348,6 @@ static int ifaces_sync(const struct state *state, const struct netdevs *devs)
 
 	for (size_t i = 0; i < devs->count && !err; i++) {
 		const struct netdev *dev = &devs->list[i];
-		struct bpf_devmap_val port = { .ifindex = dev->ifindex };
 		struct iface iface = { .addr4 = dev->addr4 };
 
 		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
@@ -308,19 +355,18 @@ static int ifaces_sync(const struct state *state, const struct netdevs *devs)
 			iface.flags |= IFACE_ATTACHED_EGRESS;
 		if (!netdev_is_ethernet(dev))
 			iface.flags |= IFACE_NO_ETHERNET;
-		err = bpf_map_update_elem(state->map[MAP_ifaces], &dev->ifindex, &iface, BPF_ANY);
-		if (!err && dev->takes_redirects)
-			err = bpf_map_update_elem(state->map[MAP_tx_ports], &dev->ifindex, &port,
+		iface.port = port_find(state, dev->ifindex);
+		err = port_write(state, dev, &iface);
+		if (!err)
+			err = bpf_map_update_elem(state->map[MAP_ifaces], &dev->ifindex, &iface,
 						  BPF_ANY);
-		else if (!err)
-			bpf_map_delete_elem(state->map[MAP_tx_ports], &dev->ifindex);
 	}
 	more = bpf_map_get_next_key(state->map[MAP_ifaces], NULL, &next);
 	while (!more && !err) {
 		key = next;
 		more = bpf_map_get_next_key(state->map[MAP_ifaces], &key, &next);
 		if (!netdev_by_index(devs, key))
-			bpf_map_delete_elem(state->map[MAP_ifaces], &key);
+			iface_remove(state, key);
 	}
 	return err;
 }

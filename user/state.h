@@ -16,7 +16,10 @@
 	X(sweep_queue4) \
 	X(fragments4) \
 	X(ifaces) \
+	X(ports) \
 	X(tx_ports) \
+	X(hop_leases) \
+	X(hops_in_use) \
 	X(rulesets) \
 	X(rule_indexes) \
 	X(rule_actions) \

@@ -62,8 +62,8 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,
+	BPF_MAP_TYPE_DEVMAP = 14,
 	BPF_MAP_TYPE_QUEUE = 22,
-	BPF_MAP_TYPE_DEVMAP_HASH = 25,
 };
 
 /* Map creation and update flags. */

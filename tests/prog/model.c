@@ -648,6 +648,7 @@ static enum verdict begin_untranslated(struct walk *w, enum verdict otherwise)
 {
 	struct tuple answer = tuple_reverse(&w->p.tuple);
 	struct wanted want = wanted_new(w);
+	struct way way;
 	int at;
 
 	if (w->xdp || may_begin(w) != NO_VERDICT || is_multicast(w->p.tuple.daddr))
@@ -655,6 +656,13 @@ static enum verdict begin_untranslated(struct walk *w, enum verdict otherwise)
 	at = model_first_match(w->m->config, STAGE_OUT, w->place.iface, &answer);
 	if (!translates(rule_at(w, at)))
 		return otherwise;
+	/* What a rule out does to the packet itself is for the hook there. */
+	way = route(w->p.tuple.daddr, w->p.length);
+	if (way.route != ROUTE_HERE && way.route != ROUTE_REFUSED) {
+		at = model_first_match(w->m->config, STAGE_OUT, way.iface, &w->p.tuple);
+		if (at >= 0 && rule_at(w, at)->kind != RULE_ACCEPT)
+			return otherwise;
+	}
 	if (reply_is_taken(w->m, &want.leaves))
 		return otherwise;
 	want.ports.keep = true;

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -22,6 +23,7 @@
 
 /* Outside host 2, the edge, and the servers inside. */
 #define OUT2    ADDR(198, 51, 100, 2)
+#define OUT3    ADDR(198, 51, 100, 3)
 #define EDGE0   ADDR(198, 51, 100, 1)
 #define EDGE1   ADDR(10, 0, 0, 1)
 #define IN2     ADDR(10, 0, 0, 2)
@@ -31,10 +33,12 @@
 /* The link header as the frame arrives at the edge, and as it leaves it, one hop older. */
 #define AT_ETH0 .dmac = MAC_EDGE(ETH0), .smac = MAC_HOST(ETH0, 2)
 #define AT_ETH1 .dmac = MAC_EDGE(ETH1), .smac = MAC_HOST(ETH1, 2)
-#define LEAVES(iface, n) .dmac = MAC_HOST(iface, n), .smac = MAC_EDGE(iface), .ttl = 63
+#define LEAVES_AS(iface, n) .dmac = MAC_HOST(iface, n), .smac = MAC_EDGE(iface)
+#define LEAVES(iface, n) LEAVES_AS(iface, n), .ttl = 63
 #define ENDS(sa, sp, da, dp) .saddr = (sa), .sport = (sp), .daddr = (da), .dport = (dp)
 #define TCP(...) .proto = IPPROTO_TCP, ENDS(__VA_ARGS__)
-#define UDP(...) .proto = IPPROTO_UDP, .payload = 20, ENDS(__VA_ARGS__)
+#define UDP_OF(size, ...) .proto = IPPROTO_UDP, .payload = (size), ENDS(__VA_ARGS__)
+#define UDP(...) UDP_OF(20, __VA_ARGS__)
 #define ECHO(sa, da, identifier) \
 	.proto = IPPROTO_ICMP, .icmp_type = 8, .payload = 16, ENDS(sa, identifier, da, 0)
 #define ANSWER(sa, da, identifier) \
@@ -220,6 +224,31 @@ static void udp_all_sums(void **state)
 	}
 }
 
+/*
+ * Where a checksum may be partial XDP leaves the packet to tc, which can tell; a frame from a wire
+ * has none. One that is too short to hold a checksum is tc's, too.
+ */
+static void partial_checksum(void **state)
+{
+	struct step step = {
+		.in = { AT_ETH0, UDP(OUT2, 4000, EDGE0, 53), .check = CHECK_PARTIAL },
+	};
+	struct step tcp = { .in = { AT_ETH0, TCP(OUT2, 4000, EDGE0, 53), .check = CHECK_PARTIAL } };
+	struct step cut = { .in = { AT_ETH0, TCP(OUT2, 4000, EDGE0, 53), .tot_len_off = -8,
+				    .cut = 8 } };
+
+	(void)state;
+	harness_apply(&harness, "dnat in eth0 tcp,udp to :53 -> 10.0.0.2");
+	for (enum program program = XDP_VIRTUAL; program <= XDP_GENERIC; program++) {
+		step_run(&step, 1, program, VERDICT_PASS_PARTIAL);
+		step_run(&tcp, 2, program, VERDICT_PASS_PARTIAL);
+		step_run(&cut, 3, program, VERDICT_PASS_PARTIAL);
+	}
+	harness_apply(&harness, "dnat in eth0 tcp -> 10.0.0.2");
+	step_run(&cut, 4, TC_INGRESS, VERDICT_DROP_MALFORMED);
+	step_run(&cut, 5, XDP_WIRE, VERDICT_DROP_MALFORMED);
+}
+
 /* 16 ports towards one server are enough for 16 flows, whatever the chance; the others are told. */
 static void ports_exhausted(void **state)
 {
@@ -251,8 +280,8 @@ static void ports_exhausted(void **state)
 		taken[port - 5000] = true;
 	}
 	/* Towards another server every port is free again. */
-	step.in = (struct spec){ LEAVES(ETH0, 3), UDP(IN2, 6000, ADDR(198, 51, 100, 3), 53) };
-	step.out = (struct spec){ LEAVES(ETH0, 3), UDP(EDGE0, 0, ADDR(198, 51, 100, 3), 53) };
+	step.in = (struct spec){ LEAVES(ETH0, 3), UDP(IN2, 6000, OUT3, 53) };
+	step.out = (struct spec){ LEAVES(ETH0, 3), UDP(EDGE0, 0, OUT3, 53) };
 	step_run(&step, 33, TC_EGRESS, VERDICT_TRANSLATE);
 }
 
@@ -345,7 +374,7 @@ static int tear_down(void **state)
 
 static int tests_run(void)
 {
-	struct CMUnitTest tests[CASES + 3] = { 0 };
+	struct CMUnitTest tests[CASES + 4] = { 0 };
 	const struct CMUnitTest small[] = {
 		cmocka_unit_test(table_full),
 		cmocka_unit_test(reopened_again_and_again),
@@ -358,6 +387,7 @@ static int tests_run(void)
 	tests[CASES] = (struct CMUnitTest)cmocka_unit_test(udp_zero_sum);
 	tests[CASES + 1] = (struct CMUnitTest)cmocka_unit_test(udp_all_sums);
 	tests[CASES + 2] = (struct CMUnitTest)cmocka_unit_test(ports_exhausted);
+	tests[CASES + 3] = (struct CMUnitTest)cmocka_unit_test(partial_checksum);
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	failed = cmocka_run_group_tests_name("rewriting", tests, set_up, tear_down);
 	failed += cmocka_run_group_tests_name("small table", small, set_up_small, tear_down);

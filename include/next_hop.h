@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Next hops kept in flows, so that an established packet needs no route lookup.
+ *
+ * They are trusted only while a service follows routes, neighbours, links and addresses: it renews
+ * the lease, and raises the generation with every change. When it is gone the lease runs out, and
+ * every packet's route is looked up again.
+ */
+#ifndef XFWD_NEXT_HOP_H
+#define XFWD_NEXT_HOP_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
+#include "bounds.h"
+
+struct hop_lease {
+	__u32 until; /* jiffies */
+	__u32 generation; /* low 16 bits are never 0 */
+};
+
+/* Where flows may go without a route lookup; the key is flow.port, 0 is none. */
+struct port {
+	__u32 ifindex; /* 0: not in use */
+	__u32 flags; /* those of struct iface */
+	__u32 mtu; /* of layer 3 */
+};
+
+/* The next hops of flows, as they are looked up: what the service keeps reachable. */
+struct hop_key {
+	__u32 ifindex;
+	__be32 gateway; /* or the destination itself, where it is on the link */
+};
+
+_Static_assert(sizeof(struct hop_lease) == 8, "no hidden padding");
+_Static_assert(sizeof(struct port) == 12, "no hidden padding");
+_Static_assert(sizeof(struct hop_key) == 8, "no hidden padding");
+
+#endif
