@@ -97,9 +97,8 @@ __attribute__((noinline)) int classify(const struct rule_query *query)
 }
 
 /* The action of the rule that covers the packet at this stage, or NULL. */
-static __always_inline struct rule_action *rule_find(const struct packet *p,
-						     const struct flow_key4 *tuple,
-						     enum stage stage, __u32 ifindex)
+static __always_inline struct rule_action *
+rule_find(const struct packet *p, const struct flow_key4 *tuple, enum stage stage, __u32 ifindex)
 {
 	struct rule_query query = {
 		.tuple = *tuple,

@@ -21,10 +21,11 @@
 /*
  * Takes from the verifier what it knows of a scalar, which keeps its value. Where a flag word is made
  * of constants on many ways through the code, the verifier would follow each combination separately
- * through all that comes after.
+ * through all that comes after. The clock is of 64 bits and nothing is known of it: sum and
+ * difference have no bounds.
  */
-#define VERIFIER_FORGET(scalar, unknown) \
-	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(scalar) : "r"((__u64)(unknown)))
+#define VERIFIER_FORGET(p, scalar)                                                                 \
+	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(scalar) : "r"((p)->clock))
 
 /* A tc program that redirects says so here to tc_egress of the target, which clears it. */
 #define TC_INDEX_DONE      0x7866
@@ -62,7 +63,8 @@ struct packet {
 	struct settings *settings;
 	__u32 active; /* both read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u32 generation;
-	__u32 now; /* jiffies */
+	__u64 clock; /* jiffies */
+	__u32 now; /* the low half */
 	struct flow_key4 tuple;
 	struct next_hop hop;
 	__u32 shape;

@@ -133,14 +133,16 @@ static __always_inline __u32 parse_route_length(const struct packet *p, void *l4
 /* Each way through the parser leaves other constants; what follows need not know which it was. */
 static __always_inline void parse_forget(struct packet *p)
 {
-	__u32 unknown = p->generation;
-
-	VERIFIER_FORGET(p->shape, unknown);
-	VERIFIER_FORGET(p->l4_offset, unknown);
-	VERIFIER_FORGET(p->tuple.proto, unknown);
-	VERIFIER_FORGET(p->tuple.sport, unknown);
-	VERIFIER_FORGET(p->tuple.dport, unknown);
-	VERIFIER_FORGET(p->tcp_flags, unknown);
+	VERIFIER_FORGET(p, p->shape);
+	VERIFIER_FORGET(p, p->l4_offset);
+	VERIFIER_FORGET(p, p->tuple.proto);
+	VERIFIER_FORGET(p, p->tuple.sport);
+	VERIFIER_FORGET(p, p->tuple.dport);
+	VERIFIER_FORGET(p, p->tcp_flags);
+	VERIFIER_FORGET(p, p->l3_length);
+	VERIFIER_FORGET(p, p->route_length);
+	if (!packet_is_xdp(p))
+		VERIFIER_FORGET(p, p->l3_offset);
 }
 
 static __always_inline enum verdict parse_ip4(struct packet *p)

@@ -117,8 +117,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 *
 		flow_end(&p->tuple, f);
 		return VERDICT_CONTINUE;
 	}
-	if (unlikely(f->flow.generation != (__u16)p->generation &&
-		     !(f->flow.flags & FLOW_REPLY))) {
+	if (unlikely(f->flow.generation != (__u16)p->generation && !(f->flow.flags & FLOW_REPLY))) {
 		if (packet_is_xdp(p))
 			return VERDICT_PASS_TO_TC;
 		verdict = flow_judge(p, f);
@@ -173,7 +172,7 @@ static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
 		return;
 	route_find(p, &translated);
 	route_keep(p, &f->flow);
-	VERIFIER_FORGET(p->hop.route, p->generation);
+	VERIFIER_FORGET(p, p->hop.route);
 }
 
 static __always_inline enum verdict ingress(struct packet *p, int *action)
@@ -267,7 +266,8 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 		return VERDICT_PASS_NO_RULE;
 	p->active = p->settings->active & 1;
 	p->generation = p->settings->generation;
-	p->now = jiffies_now();
+	p->clock = bpf_jiffies64();
+	p->now = (__u32)p->clock;
 	verdict = parse_link(p, on);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = parse_ip4(p);

@@ -113,8 +113,8 @@ static size_t icmp_write(const struct spec *spec, uint8_t *at)
 	write16(at + 4, spec->sport);
 	write16(at + 6, 1);
 	payload_write(spec, at + 8);
-	write16(at + 2, sum_check(sum_bytes(0, at, length)) ^
-				(spec->check == CHECK_WRONG ? 0x0100 : 0));
+	write16(at + 2,
+		sum_check(sum_bytes(0, at, length)) ^ (spec->check == CHECK_WRONG ? 0x0100 : 0));
 	return length;
 }
 

@@ -19,14 +19,14 @@
 #define ADDR(a, b, c, d) \
 	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
-#define TCP_FIN     0x01
-#define TCP_SYN     0x02
-#define TCP_RST     0x04
-#define TCP_PSH     0x08
-#define TCP_ACK     0x10
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_PSH 0x08
+#define TCP_ACK 0x10
 
-#define IP_MORE     0x2000
-#define IP_DONT     0x4000
+#define IP_MORE 0x2000
+#define IP_DONT 0x4000
 
 struct frame {
 	size_t length;

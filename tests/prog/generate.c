@@ -24,17 +24,20 @@ static const struct prefix_choice {
 };
 
 static const uint32_t dnat_targets[] = {
-	ADDR(10, 0, 0, 2),  ADDR(10, 0, 0, 3),	ADDR(10, 0, 0, 2),     ADDR(198, 51, 100, 3),
+	ADDR(10, 0, 0, 2),  ADDR(10, 0, 0, 3),  ADDR(10, 0, 0, 2),     ADDR(198, 51, 100, 3),
 	ADDR(10, 0, 1, 5),  ADDR(10, 0, 0, 99), ADDR(203, 0, 113, 5),  ADDR(198, 51, 100, 1),
-	ADDR(192, 0, 2, 7), ADDR(10, 0, 1, 6),	ADDR(198, 51, 100, 2),
+	ADDR(192, 0, 2, 7), ADDR(10, 0, 1, 6),  ADDR(198, 51, 100, 2),
 };
 
 static const uint32_t snat_targets[] = {
-	ADDR(198, 51, 100, 1), ADDR(198, 51, 100, 77), ADDR(10, 0, 0, 1), ADDR(203, 0, 113, 9),
+	ADDR(198, 51, 100, 1),
+	ADDR(198, 51, 100, 77),
+	ADDR(10, 0, 0, 1),
+	ADDR(203, 0, 113, 9),
 };
 
 static const struct port_range ranges[] = {
-	{ 53, 53 },	{ 80, 80 },	{ 80, 80 },	{ 1000, 1003 }, { 5000, 5003 },
+	{ 53, 53 },     { 80, 80 },     { 80, 80 },     { 1000, 1003 },  { 5000, 5003 },
 	{ 5000, 5000 }, { 5001, 5016 }, { 1020, 1030 }, { 1024, 65535 }, { 8080, 8080 },
 };
 
@@ -45,13 +48,16 @@ static const struct port_range plain_ranges[] = {
 };
 
 static const uint32_t hosts[] = {
-	ADDR(198, 51, 100, 1), ADDR(198, 51, 100, 1), ADDR(198, 51, 100, 2), ADDR(198, 51, 100, 3),
-	ADDR(10, 0, 0, 1),     ADDR(10, 0, 0, 2),     ADDR(10, 0, 0, 3),     ADDR(203, 0, 113, 5),
+	ADDR(198, 51, 100, 1), ADDR(198, 51, 100, 1), ADDR(198, 51, 100, 2),  ADDR(198, 51, 100, 3),
+	ADDR(10, 0, 0, 1),     ADDR(10, 0, 0, 2),     ADDR(10, 0, 0, 3),      ADDR(203, 0, 113, 5),
 	ADDR(10, 0, 1, 5),     ADDR(192, 0, 2, 7),    ADDR(198, 51, 100, 77),
 };
 
 static const uint32_t odd_hosts[] = {
-	ADDR(127, 0, 0, 1), ADDR(224, 0, 0, 5), ADDR(0, 0, 0, 0), ADDR(10, 0, 0, 99),
+	ADDR(127, 0, 0, 1),
+	ADDR(224, 0, 0, 5),
+	ADDR(0, 0, 0, 0),
+	ADDR(10, 0, 0, 99),
 };
 
 static const uint16_t ports[] = {
@@ -157,8 +163,7 @@ void generate_rules(uint64_t *random, const struct taste *taste, char *text, siz
 		struct rule rule;
 
 		random_rule(random, taste, &rule);
-		if (!is_new(&config, &rule) ||
-		    config_insert(&config, config.rule_count, &rule))
+		if (!is_new(&config, &rule) || config_insert(&config, config.rule_count, &rule))
 			continue;
 		rule_print(&rule, line);
 		used += snprintf(text + used, size - used, "%s\n", line);
@@ -223,7 +228,7 @@ static void random_ends(uint64_t *random, const struct model *model, struct spec
 static void random_kind(uint64_t *random, struct spec *spec)
 {
 	static const uint8_t flags[] = {
-		TCP_SYN,	   TCP_SYN, TCP_SYN | TCP_ACK,	 TCP_ACK, TCP_ACK | TCP_PSH,
+		TCP_SYN,           TCP_SYN, TCP_SYN | TCP_ACK, TCP_ACK, TCP_ACK | TCP_PSH,
 		TCP_FIN | TCP_ACK, TCP_RST, TCP_SYN | TCP_PSH, 0x3f,
 	};
 	static const uint8_t types[] = { 8, 8, 0, 3, 11, 13 };

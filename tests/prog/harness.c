@@ -28,7 +28,7 @@
 #define SKIPPED 77
 
 const char *const program_names[PROGRAMS] = { "xdp_wire", "xdp_virtual", "xdp_generic",
-						"tc_ingress", "tc_egress" };
+					      "tc_ingress", "tc_egress" };
 const char *const iface_names[IFACES] = { "eth0", "eth1" };
 
 const char *const verdict_names[VERDICT_COUNT] = {
@@ -301,8 +301,7 @@ void harness_run(struct harness *h, struct place place, const struct frame *in,
 {
 	struct verdict_counter counters[2][HOOK_COUNT][VERDICT_COUNT];
 	struct __sk_buff skb = { .ifindex = h->ifindex[place.iface] };
-	struct xdp_md xdp = { .ingress_ifindex = h->ifindex[place.iface],
-			      .data_end = in->length };
+	struct xdp_md xdp = { .ingress_ifindex = h->ifindex[place.iface], .data_end = in->length };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in->data, .data_size_in = in->length,
 		    .data_out = outcome->out.data, .data_size_out = FRAME_MAX);
 	int err;
@@ -311,17 +310,17 @@ void harness_run(struct harness *h, struct place place, const struct frame *in,
 		opts.ctx_in = &xdp;
 		opts.ctx_size_in = sizeof(xdp);
 	} else {
-		skb.ingress_ifindex = place.program == TC_INGRESS ? skb.ifindex :
-				      place.local		  ? 0 :
-								    h->ifindex[!place.iface];
+		skb.ingress_ifindex = place.program == TC_INGRESS ? skb.ifindex
+				      : place.local               ? 0
+								  : h->ifindex[!place.iface];
 		opts.ctx_in = &skb;
 		opts.ctx_size_in = sizeof(skb);
 	}
 	assert_int_equal(counters_verdicts(&h->session.state, counters[0]), 0);
 	err = bpf_prog_test_run_opts(h->program[place.program], &opts);
 	if (err)
-		fail_msg("test run of %s, %zu bytes: %s", program_names[place.program],
-			 in->length, strerror(-err));
+		fail_msg("test run of %s, %zu bytes: %s", program_names[place.program], in->length,
+			 strerror(-err));
 	assert_int_equal(counters_verdicts(&h->session.state, counters[1]), 0);
 	outcome->out.length = opts.data_size_out;
 	outcome->action = (int)opts.retval;

@@ -30,18 +30,18 @@ enum program {
 	PROGRAMS,
 };
 
-#define MAC_EDGE(iface)      (0x020000000001ULL + (iface))
-#define MAC_HOST(iface, n)   (0x020000010000ULL + ((uint64_t)(iface) << 16) + (n))
-#define ADDR_EDGE(iface)     ((iface) == ETH0 ? ADDR(198, 51, 100, 1) : ADDR(10, 0, 0, 1))
+#define MAC_EDGE(iface)     (0x020000000001ULL + (iface))
+#define MAC_HOST(iface, n)  (0x020000010000ULL + ((uint64_t)(iface) << 16) + (n))
+#define ADDR_EDGE(iface)    ((iface) == ETH0 ? ADDR(198, 51, 100, 1) : ADDR(10, 0, 0, 1))
 
 /* What the programs return. */
-#define ACTION_XDP_DROP      1
-#define ACTION_XDP_PASS      2
-#define ACTION_XDP_TX        3
-#define ACTION_XDP_REDIRECT  4
-#define ACTION_TC_UNSPEC     (-1)
-#define ACTION_TC_SHOT       2
-#define ACTION_TC_REDIRECT   7
+#define ACTION_XDP_DROP     1
+#define ACTION_XDP_PASS     2
+#define ACTION_XDP_TX       3
+#define ACTION_XDP_REDIRECT 4
+#define ACTION_TC_UNSPEC    (-1)
+#define ACTION_TC_SHOT      2
+#define ACTION_TC_REDIRECT  7
 
 struct harness {
 	char netns[64];

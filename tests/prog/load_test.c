@@ -97,8 +97,7 @@ static uint32_t masks_in_use(void)
 
 	assert_non_null(ruleset);
 	assert_int_equal(state_settings(running, &settings), 0);
-	assert_int_equal(
-		bpf_map_lookup_elem(running->map[MAP_rulesets], &settings.active, &id), 0);
+	assert_int_equal(bpf_map_lookup_elem(running->map[MAP_rulesets], &settings.active, &id), 0);
 	fd = bpf_map_get_fd_by_id(id);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_map_lookup_elem(fd, &zero, ruleset), 0);

@@ -392,7 +392,8 @@ static void write_check(const struct walk *w, struct frame *out, size_t field, b
 	before = sum_bytes(pseudo ? sum_pseudo(ip, length) : 0, old, length);
 	if (!w->p.fragment && (uint16_t)sum_check(before) == 0) {
 		write16(new + field, 0);
-		after = sum_bytes(pseudo ? sum_pseudo(out->data + w->p.ip, length) : 0, new, length);
+		after = sum_bytes(pseudo ? sum_pseudo(out->data + w->p.ip, length) : 0, new,
+				  length);
 		write16(new + field, sum_check(after));
 	} else {
 		before = sum_bytes(pseudo ? sum_bytes(0, ip + 12, 8) : 0, old, words);
@@ -440,8 +441,7 @@ static void write_way(struct walk *w, const struct way *way)
 	struct frame *out = &w->out->out;
 
 	if (w->xdp)
-		w->out->action = way->iface == w->place.iface ? ACTION_XDP_TX :
-								ACTION_XDP_REDIRECT;
+		w->out->action = way->iface == w->place.iface ? ACTION_XDP_TX : ACTION_XDP_REDIRECT;
 	else
 		w->out->action = ACTION_TC_REDIRECT;
 	if (way->route == ROUTE_UNKNOWN_NEIGHBOUR)
@@ -549,9 +549,9 @@ static enum verdict judge_choice(struct walk *w, struct wanted *want, const stru
 	if (!tuple_equal(&expect, got))
 		return complain(w, "the new flow has another translation than the rules say");
 	if (want->ports.keep && !reply_is_taken(w->m, &want->leaves))
-		return got->sport == want->leaves.sport ?
-			       NO_VERDICT :
-			       complain(w, "a free source port was not kept");
+		return got->sport == want->leaves.sport
+			       ? NO_VERDICT
+			       : complain(w, "a free source port was not kept");
 	if (!want->ports.others)
 		return complain(w, "a port was chosen where there is no choice");
 	if (got->sport < want->ports.min || got->sport > want->ports.max)
@@ -605,9 +605,8 @@ static void want_source(struct walk *w, struct wanted *want, int at, enum iface_
 	if (!rule)
 		return;
 	want->flow.rule[STAGE_OUT] = at;
-	want->leaves.saddr = rule->kind == RULE_MASQUERADE ?
-				     ADDR_EDGE(iface) :
-				     ntohl(rule->target.addr_min.word[0]);
+	want->leaves.saddr = rule->kind == RULE_MASQUERADE ? ADDR_EDGE(iface)
+							   : ntohl(rule->target.addr_min.word[0]);
 }
 
 /* The stage in. */
@@ -618,8 +617,8 @@ static void want_destination(struct walk *w, struct wanted *want, int at)
 	struct tuple got = want->leaves;
 
 	want->flow.rule[STAGE_IN] = at;
-	want->leaves.daddr = rule->kind == RULE_REDIRECT ? ADDR_EDGE(w->place.iface) :
-							   ntohl(rule->target.addr_min.word[0]);
+	want->leaves.daddr = rule->kind == RULE_REDIRECT ? ADDR_EDGE(w->place.iface)
+							 : ntohl(rule->target.addr_min.word[0]);
 	if (!to->min || !has_real_ports(&want->leaves))
 		return;
 	if (to->min == to->max) {
@@ -780,8 +779,7 @@ static enum verdict leave_ingress(struct walk *w, struct model_flow *flow, int d
 
 static bool on_loopback(const struct walk *w)
 {
-	return w->m->guard &&
-	       (w->p.tuple.saddr >> 24 == 127 || w->p.tuple.daddr >> 24 == 127);
+	return w->m->guard && (w->p.tuple.saddr >> 24 == 127 || w->p.tuple.daddr >> 24 == 127);
 }
 
 static enum verdict ingress(struct walk *w)

@@ -29,8 +29,8 @@
 #include "print.h"
 #include "../unit/random.h"
 
-#define RULESETS 40
-#define PACKETS  32
+#define RULESETS  40
+#define PACKETS   32
 
 /* The last packet of a round: accepted whatever the rules, so seeing it says that all were seen. */
 #define LAST_PORT 9
@@ -55,6 +55,7 @@ struct trial {
 };
 
 static struct harness harness;
+static const char *rules_now;
 
 static struct kernel {
 	char netns[64];
@@ -69,8 +70,7 @@ struct text {
 	size_t left;
 };
 
-static void say(struct text *text, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+static void say(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct text *text, const char *format, ...)
 {
@@ -181,14 +181,17 @@ static void say_ruleset(const struct config *config, char *buffer, size_t size)
 	struct text text = { buffer, size };
 
 	/* No answers of its own: a RST would take the connection out of the table. */
-	say(&text, "flush ruleset\ntable ip nat {\n"
-		   "chain quiet { type filter hook output priority -300; policy drop; }\n"
-		   "chain in { type nat hook prerouting priority -100;\n"
-		   "udp sport %d accept\n",
+	say(&text,
+	    "flush ruleset\ntable ip nat {\n"
+	    "chain quiet { type filter hook output priority -300; policy drop;\n"
+	    "ct state new drop\n}\n" /* tracks connections even where nothing is translated */
+	    "chain in { type nat hook prerouting priority -100;\n"
+	    "udp sport %d accept\n",
 	    LAST_PORT);
 	say_rules(&text, config, STAGE_IN);
-	say(&text, "}\nchain out { type nat hook postrouting priority 100;\n"
-		   "udp sport %d accept\n",
+	say(&text,
+	    "}\nchain out { type nat hook postrouting priority 100;\n"
+	    "udp sport %d accept\n",
 	    LAST_PORT);
 	say_rules(&text, config, STAGE_OUT);
 	say(&text, "}\n}\n");
@@ -256,8 +259,8 @@ static void tracking_ask(struct nlmsghdr *msg, mnl_cb_t handle, void *context)
 		ssize_t length = mnl_socket_recvfrom(kernel.tracking, buffer, sizeof(buffer));
 
 		assert_true(length > 0);
-		more = mnl_cb_run(buffer, length, 1, mnl_socket_get_portid(kernel.tracking),
-				  handle, context);
+		more = mnl_cb_run(buffer, length, 1, mnl_socket_get_portid(kernel.tracking), handle,
+				  context);
 	}
 	assert_int_equal(more, 0);
 }
@@ -382,7 +385,7 @@ static void run_both(struct model *model, struct place place, const struct frame
 	harness_run(&harness, place, in, got);
 	model_run(model, place, in, &want);
 	if (!compare_outcomes(model, place, in, &want, got))
-		fail_msg("program and model differ");
+		fail_msg("program and model differ, under these rules:\n%s", rules_now);
 }
 
 /* What the stack does between the two hooks. False: the packet is for this host, or refused. */
@@ -398,8 +401,7 @@ static bool stack_forwards(struct trial *trial, struct frame *frame, struct plac
 	}
 	frame->data[L2_LENGTH + 8]--;
 	write16(frame->data + L2_LENGTH + 10, 0);
-	write16(frame->data + L2_LENGTH + 10,
-		sum_check(sum_bytes(0, frame->data + L2_LENGTH, 20)));
+	write16(frame->data + L2_LENGTH + 10, sum_check(sum_bytes(0, frame->data + L2_LENGTH, 20)));
 	*place = (struct place){ TC_EGRESS, daddr >> 24 == 10 ? ETH1 : ETH0, false };
 	return true;
 }
@@ -422,7 +424,7 @@ static void edge_run(struct model *model, struct trial *trial)
 	trial->translated = frame_tuple(&got.out);
 }
 
-/* A first packet. Its source port is no other's: what one flow has got does not matter to the next. */
+/* A first packet, of a source port of its own: what one flow has got is nothing to the next. */
 static void trial_make(uint64_t *random, const struct config *config, struct trial *trials, int n)
 {
 	static struct model empty; /* nothing that packets could be answers to */
@@ -519,13 +521,14 @@ static void trial_explain(const struct trial *trial, const struct connection *c,
 		printf(*rules == '\n' && rules[1] ? "\n#   " : "%c", *rules);
 }
 
-static void round_run(uint64_t *random, const char *rules, unsigned int *translated)
+static void round_run(uint64_t *random, const char *rules, uint64_t seed, unsigned int *translated)
 {
 	static struct trial trials[PACKETS];
 	const struct config *config = &harness.session.config;
 	static struct connections all;
 	struct model model;
 
+	rules_now = rules;
 	harness_apply(&harness, rules);
 	kernel_apply(config);
 	model_init(&model, config);
@@ -543,7 +546,9 @@ static void round_run(uint64_t *random, const char *rules, unsigned int *transla
 		if (trial_agrees(config, trial, c))
 			continue;
 		trial_explain(trial, c, rules);
-		fail_msg("the kernel chooses otherwise");
+		fail_msg("the kernel chooses otherwise; XFWD_SEED=0x%" PRIx64
+			 " begins with this ruleset",
+			 seed);
 	}
 	compare_counters(&model, &harness);
 	model_free(&model);
@@ -561,8 +566,7 @@ static void kernel_agrees(void **state)
 		uint64_t seed = random;
 
 		generate_rules(&random, &taste, text, sizeof(text));
-		printf("# ruleset %u: XFWD_SEED=0x%" PRIx64 "\r", i, seed);
-		round_run(&random, text, &translated);
+		round_run(&random, text, seed, &translated);
 	}
 	printf("# %u rulesets, %u packets, %u translated by the kernel, by program and model alike\n",
 	       count, count * PACKETS, translated);

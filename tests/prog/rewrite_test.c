@@ -18,31 +18,30 @@
 #include "counters.h"
 #include "flows.h"
 
-#define STEPS   8
-#define RULES   4
+#define STEPS                8
+#define RULES                4
 
 /* Outside host 2, the edge, and the servers inside. */
-#define OUT2    ADDR(198, 51, 100, 2)
-#define OUT3    ADDR(198, 51, 100, 3)
-#define EDGE0   ADDR(198, 51, 100, 1)
-#define EDGE1   ADDR(10, 0, 0, 1)
-#define IN2     ADDR(10, 0, 0, 2)
-#define IN3     ADDR(10, 0, 0, 3)
-#define LOCALHOST ADDR(127, 0, 0, 1)
+#define OUT2                 ADDR(198, 51, 100, 2)
+#define OUT3                 ADDR(198, 51, 100, 3)
+#define EDGE0                ADDR(198, 51, 100, 1)
+#define EDGE1                ADDR(10, 0, 0, 1)
+#define IN2                  ADDR(10, 0, 0, 2)
+#define IN3                  ADDR(10, 0, 0, 3)
+#define LOCALHOST            ADDR(127, 0, 0, 1)
 
 /* The link header as the frame arrives at the edge, and as it leaves it, one hop older. */
-#define AT_ETH0 .dmac = MAC_EDGE(ETH0), .smac = MAC_HOST(ETH0, 2)
-#define AT_ETH1 .dmac = MAC_EDGE(ETH1), .smac = MAC_HOST(ETH1, 2)
-#define LEAVES_AS(iface, n) .dmac = MAC_HOST(iface, n), .smac = MAC_EDGE(iface)
-#define LEAVES(iface, n) LEAVES_AS(iface, n), .ttl = 63
+#define AT_ETH0              .dmac = MAC_EDGE(ETH0), .smac = MAC_HOST(ETH0, 2)
+#define AT_ETH1              .dmac = MAC_EDGE(ETH1), .smac = MAC_HOST(ETH1, 2)
+#define LEAVES_AS(iface, n)  .dmac = MAC_HOST(iface, n), .smac = MAC_EDGE(iface)
+#define LEAVES(iface, n)     LEAVES_AS(iface, n), .ttl = 63
 #define ENDS(sa, sp, da, dp) .saddr = (sa), .sport = (sp), .daddr = (da), .dport = (dp)
-#define TCP(...) .proto = IPPROTO_TCP, ENDS(__VA_ARGS__)
-#define UDP_OF(size, ...) .proto = IPPROTO_UDP, .payload = (size), ENDS(__VA_ARGS__)
-#define UDP(...) UDP_OF(20, __VA_ARGS__)
+#define TCP(...)             .proto = IPPROTO_TCP, ENDS(__VA_ARGS__)
+#define UDP_OF(size, ...)    .proto = IPPROTO_UDP, .payload = (size), ENDS(__VA_ARGS__)
+#define UDP(...)             UDP_OF(20, __VA_ARGS__)
 #define ECHO(sa, da, identifier) \
 	.proto = IPPROTO_ICMP, .icmp_type = 8, .payload = 16, ENDS(sa, identifier, da, 0)
-#define ANSWER(sa, da, identifier) \
-	.proto = IPPROTO_ICMP, .payload = 16, ENDS(sa, identifier, da, 0)
+#define ANSWER(sa, da, identifier) .proto = IPPROTO_ICMP, .payload = 16, ENDS(sa, identifier, da, 0)
 
 enum hop {
 	INGRESS,
