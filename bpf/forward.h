@@ -110,8 +110,11 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f)
  */
 static __always_inline int forward_xdp_possible(const struct packet *p)
 {
-	return p->hop.route == ROUTE_NEXT_HOP && p->ttl > 1 && p->hop.port &&
-	       bpf_redirect_map(&tx_ports, p->hop.port, XDP_PASS) == XDP_REDIRECT;
+	if (p->hop.route != ROUTE_NEXT_HOP || p->ttl <= 1 || !p->hop.port)
+		return 0;
+	if (p->frames == FRAMES_GENERIC)
+		return bpf_redirect_map(&tx_ports_generic, p->hop.port, XDP_PASS) == XDP_REDIRECT;
+	return bpf_redirect_map(&tx_ports, p->hop.port, XDP_PASS) == XDP_REDIRECT;
 }
 
 static __always_inline int forward_xdp(const struct packet *p)

@@ -59,13 +59,19 @@ struct {
 	__type(value, struct port);
 } ports SEC(".maps");
 
-/* The ports that take redirected XDP frames. */
-struct {
+/*
+ * The ports that take redirected XDP frames. Programs that use one such map have to agree on frames
+ * of several buffers, which generic XDP must not be loaded for (see xdp_generic): it has its own.
+ */
+struct tx_ports {
 	__uint(type, BPF_MAP_TYPE_DEVMAP);
 	__uint(max_entries, XFWD_PORTS_MAX);
 	__uint(key_size, sizeof(__u32));
-	__uint(value_size, sizeof(struct bpf_devmap_val));
-} tx_ports SEC(".maps");
+	__uint(value_size, sizeof(__u32));
+};
+
+struct tx_ports tx_ports SEC(".maps");
+struct tx_ports tx_ports_generic SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

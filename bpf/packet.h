@@ -24,20 +24,27 @@
  * through all that comes after. The clock is of 64 bits and nothing is known of it: sum and
  * difference have no bounds.
  */
-#define VERIFIER_FORGET(p, scalar)                                                                 \
+#define VERIFIER_FORGET(p, scalar) \
 	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(scalar) : "r"((p)->clock))
 
 /* A tc program that redirects says so here to tc_egress of the target, which clears it. */
-#define TC_INDEX_DONE      0x7866
+#define TC_INDEX_DONE   0x7866
 
 /* packet.shape */
-#define PACKET_FRAGMENT    (1U << 0) /* some fragment */
-#define PACKET_NO_L4       (1U << 1) /* not its first: no transport header */
-#define PACKET_PORTS       (1U << 2) /* tuple has the real ports (or echo id) */
-#define PACKET_BEGINS      (1U << 3) /* may begin a flow */
-#define PACKET_BAD_L4      (1U << 4) /* transport header cut short or contradictory */
-#define PACKET_LOCAL       (1U << 5) /* made by this host's own sockets */
-#define PACKET_DF          (1U << 6)
+#define PACKET_FRAGMENT (1U << 0) /* some fragment */
+#define PACKET_NO_L4    (1U << 1) /* not its first: no transport header */
+#define PACKET_PORTS    (1U << 2) /* tuple has the real ports (or echo id) */
+#define PACKET_BEGINS   (1U << 3) /* may begin a flow */
+#define PACKET_BAD_L4   (1U << 4) /* transport header cut short or contradictory */
+#define PACKET_LOCAL    (1U << 5) /* made by this host's own sockets */
+#define PACKET_DF       (1U << 6)
+
+/* What the frames that XDP sees were before. */
+enum frames {
+	FRAMES_WIRE,
+	FRAMES_VIRTUAL, /* of a device that passes skbs on: checksums may be partial */
+	FRAMES_GENERIC, /* skbs, all of them */
+};
 
 /* What the kernel's routing says of a translated packet: bpf_fib_lookup()'s own answers. */
 #define ROUTE_UNKNOWN      (-1)
@@ -77,7 +84,7 @@ struct packet {
 	__u8 ttl;
 	__u8 tos;
 	__u8 tcp_flags;
-	__u8 frames_partial; /* XDP on frames that were skbs: checksums may be partial */
+	__u8 frames; /* enum frames; XDP only */
 };
 
 /* No route forwards it, for any reason: it is this host's, or the stack's to refuse. */

@@ -276,7 +276,7 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 	if (packet_is_xdp(p)) {
 		if (p->shape & PACKET_FRAGMENT)
 			return VERDICT_PASS_TO_TC;
-		if (p->frames_partial && checksum_is_partial(p))
+		if (p->frames != FRAMES_WIRE && checksum_is_partial(p))
 			return VERDICT_PASS_PARTIAL;
 	}
 	if (p->hook == HOOK_TC_EGRESS) {

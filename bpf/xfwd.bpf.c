@@ -10,13 +10,13 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-static __always_inline int xdp_run(struct xdp_md *xdp, __u8 frames_partial)
+static __always_inline int xdp_run(struct xdp_md *xdp, enum frames frames)
 {
 	struct packet p = {
 		.ctx = xdp,
 		.hook = HOOK_XDP_INGRESS,
 		.ifindex = xdp->ingress_ifindex,
-		.frames_partial = frames_partial,
+		.frames = frames,
 		.hop.route = ROUTE_UNKNOWN,
 	};
 	int action = XDP_PASS;
@@ -32,14 +32,14 @@ static __always_inline int xdp_run(struct xdp_md *xdp, __u8 frames_partial)
 SEC("xdp")
 int xdp_wire(struct xdp_md *xdp)
 {
-	return xdp_run(xdp, 0);
+	return xdp_run(xdp, FRAMES_WIRE);
 }
 
 /* Frames of virtual devices, which are or were skbs: a checksum may still be partial. */
 SEC("xdp")
 int xdp_virtual(struct xdp_md *xdp)
 {
-	return xdp_run(xdp, 1);
+	return xdp_run(xdp, FRAMES_VIRTUAL);
 }
 
 /*
@@ -49,7 +49,7 @@ int xdp_virtual(struct xdp_md *xdp)
 SEC("xdp")
 int xdp_generic(struct xdp_md *xdp)
 {
-	return xdp_run(xdp, 1);
+	return xdp_run(xdp, FRAMES_GENERIC);
 }
 
 static __always_inline int tc_run(struct __sk_buff *skb, enum hook hook)

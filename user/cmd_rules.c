@@ -25,10 +25,10 @@ static json_t *errors_json(const struct diag *diag)
 	for (size_t i = 0; i < diag->count; i++) {
 		const struct diag_entry *entry = &diag->entries[i];
 
-		json_array_append_new(array, json_pack("{s:s, s:i, s:i, s:s}", "file", entry->file,
-						       "line", entry->line, "column",
-						       entry->first_column, "message",
-						       entry->text));
+		json_array_append_new(array,
+				      json_pack("{s:s, s:i, s:i, s:s}", "file", entry->file, "line",
+						entry->line, "column", entry->first_column,
+						"message", entry->text));
 	}
 	return json_pack("{s:o}", "errors", array);
 }

@@ -309,19 +309,26 @@ static __u32 port_find(const struct state *state, unsigned int ifindex)
 	return 0;
 }
 
-static int port_write(const struct state *state, const struct netdev *dev, const struct iface *iface)
+static const enum state_map redirect_maps[] = { MAP_tx_ports, MAP_tx_ports_generic };
+
+static int port_write(const struct state *state, const struct netdev *dev,
+		      const struct iface *iface)
 {
 	struct port port = { .ifindex = dev->ifindex, .flags = iface->flags, .mtu = dev->mtu };
-	struct bpf_devmap_val target = { .ifindex = dev->ifindex };
 	__u32 at = iface->port;
 	int err;
 
 	if (!at)
 		return 0;
 	err = bpf_map_update_elem(state->map[MAP_ports], &at, &port, BPF_ANY);
-	if (!err && dev->takes_redirects)
-		return bpf_map_update_elem(state->map[MAP_tx_ports], &at, &target, BPF_ANY);
-	bpf_map_delete_elem(state->map[MAP_tx_ports], &at);
+	for (size_t i = 0; i < sizeof(redirect_maps) / sizeof(redirect_maps[0]) && !err; i++) {
+		int fd = state->map[redirect_maps[i]];
+
+		if (dev->takes_redirects)
+			err = bpf_map_update_elem(fd, &at, &dev->ifindex, BPF_ANY);
+		else
+			bpf_map_delete_elem(fd, &at);
+	}
 	return err;
 }
 
@@ -333,7 +340,8 @@ static void iface_remove(const struct state *state, unsigned int ifindex)
 
 	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port) {
 		at = iface.port;
-		bpf_map_delete_elem(state->map[MAP_tx_ports], &at);
+		for (size_t i = 0; i < sizeof(redirect_maps) / sizeof(redirect_maps[0]); i++)
+			bpf_map_delete_elem(state->map[redirect_maps[i]], &at);
 		bpf_map_update_elem(state->map[MAP_ports], &at, &none, BPF_ANY);
 	}
 	bpf_map_delete_elem(state->map[MAP_ifaces], &ifindex);

@@ -192,6 +192,8 @@ static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 		*skel = xfwd_bpf__open();
 		if (!*skel)
 			return -errno;
+		(*skel)->rodata->have_bpf_loop =
+			libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_loop, NULL) > 0;
 		bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
 		bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
 					 options->flows + options->flows / 8 + 64);

@@ -83,9 +83,10 @@ static int check_mounts(void)
 		fclose(mounts);
 	if (!found[0])
 		return 0;
-	msg_error("`ip netns exec` gives a command a /sys of its own, where nothing can be kept: run "
-		  "`xfwd -n %s …` outside of it instead",
-		  found);
+	msg_error(
+		"`ip netns exec` gives a command a /sys of its own, where nothing can be kept: run "
+		"`xfwd -n %s …` outside of it instead",
+		found);
 	return -EINVAL;
 }
 

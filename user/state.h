@@ -18,6 +18,7 @@
 	X(ifaces) \
 	X(ports) \
 	X(tx_ports) \
+	X(tx_ports_generic) \
 	X(hop_leases) \
 	X(hops_in_use) \
 	X(rulesets) \

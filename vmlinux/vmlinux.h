@@ -140,14 +140,6 @@ struct bpf_timer {
 
 #define CLOCK_MONOTONIC 1
 
-struct bpf_devmap_val {
-	__u32 ifindex;
-	union {
-		int fd;
-		__u32 id;
-	} bpf_prog;
-};
-
 struct xdp_md {
 	__u32 data;
 	__u32 data_end;

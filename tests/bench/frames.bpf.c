@@ -12,6 +12,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 struct frames_config config;
 __u32 next_flow;
+struct frames_clock clock;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -117,6 +118,10 @@ int frames_generate(struct xdp_md *xdp)
 	next_flow = k + config.stride;
 	if (next_flow >= config.flows)
 		next_flow -= config.flows;
+	if (!clock.frame)
+		clock.began = bpf_ktime_get_ns();
+	if (++clock.frame == clock.frames)
+		clock.ended = bpf_ktime_get_ns();
 	frame_write(&f, k);
 	return XDP_TX;
 }
@@ -186,7 +191,7 @@ int frames_count_tc(struct __sk_buff *skb)
 }
 
 SEC("xdp")
-int frames_pass(struct xdp_md *xdp)
+int frames_pass(__attribute__((unused)) struct xdp_md *xdp)
 {
 	return XDP_PASS;
 }

@@ -40,7 +40,7 @@ struct bench {
 	struct options opt;
 	struct frames_bpf *skel;
 	unsigned int client_if;
-	unsigned long long chunk; /* frames a system call */
+	unsigned int chunk; /* frames a system call; 0: not known yet */
 	unsigned char frame[2048];
 };
 
@@ -200,15 +200,20 @@ static unsigned long long count_all(const struct frames_count *c)
 	return c->right + c->moved + c->wrong + c->bad_checksum;
 }
 
-static void live(struct bench *b, unsigned long long frames)
+/* Sends them; returns the seconds from the first one to the last. */
+static double live(struct bench *b, unsigned int frames)
 {
+	struct frames_clock *clock = &b->skel->bss->clock;
 	struct xdp_md ctx = { .data_end = b->opt.size, .ingress_ifindex = b->client_if };
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = b->frame, .data_size_in = b->opt.size,
 		    .ctx_in = &ctx, .ctx_size_in = sizeof(ctx), .repeat = (int)frames,
 		    .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = 64);
 
+	clock->frame = 0;
+	clock->frames = frames;
 	if (bpf_prog_test_run_opts(bpf_program__fd(b->skel->progs.frames_generate), &run))
 		die("live frames");
+	return (clock->ended - clock->began) * 1e-9;
 }
 
 /* Waits until nothing more arrives: for counting, not for timing. */
@@ -239,40 +244,34 @@ static void command_send(struct bench *b, unsigned long long frames, unsigned in
 {
 	struct tally t = { .sent = frames };
 	struct frames_count from;
-	double began;
 
 	b->skel->bss->config.stride = stride;
 	b->skel->bss->config.check = check;
 	b->skel->bss->next_flow = 0;
 	count_read(b, &from);
-	began = now();
-	live(b, frames);
-	t.seconds = now() - began;
+	t.seconds = live(b, frames);
 	count_read(b, &t.count);
 	settle(b, &t.count);
 	say(&t, &from);
 }
 
+/* System calls of about 100 ms; the first of all only finds how many frames that are. */
 static void command_time(struct bench *b, double seconds, unsigned int stride)
 {
-	struct tally t = { 0 };
+	double last = 0, end = now() + seconds;
 	struct frames_count from;
-	double began, last;
+	struct tally t = { 0 };
 
 	b->skel->bss->config.stride = stride;
 	b->skel->bss->config.check = 0;
-	count_read(b, &from);
-	began = last = now();
-	do {
-		live(b, b->chunk);
-		t.sent += b->chunk;
-		t.seconds = now() - began;
-		if (now() - last < 0.05)
+	if (!b->chunk)
+		for (b->chunk = 512; last < 0.05; last = live(b, b->chunk))
 			b->chunk *= 2;
-		else if (now() - last > 0.2 && b->chunk > 1024)
-			b->chunk /= 2;
-		last = now();
-	} while (t.seconds < seconds);
+	count_read(b, &from);
+	do {
+		t.seconds += live(b, b->chunk);
+		t.sent += b->chunk;
+	} while (now() < end);
 	count_read(b, &t.count);
 	say(&t, &from);
 }
@@ -334,7 +333,7 @@ static void options_read(struct options *opt, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct bench b = { .opt = { .size = 60, .counter = "xdp", .forward = "none",
-				    .kind = "translated" }, .chunk = 1024 };
+				    .kind = "translated" } };
 	cpu_set_t cpus;
 
 	options_read(&b.opt, argc, argv);

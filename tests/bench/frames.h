@@ -47,6 +47,14 @@ struct frames_config {
 	__u8 pad[2];
 };
 
+/* The first and the last frame of a system call, whose own setting up takes 15 ms. */
+struct frames_clock {
+	__u64 began;
+	__u64 ended;
+	__u32 frame;
+	__u32 frames;
+};
+
 struct frames_macs {
 	__u8 to[6];
 	__u8 from[6];

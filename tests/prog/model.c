@@ -475,12 +475,13 @@ static bool is_multicast(uint32_t addr)
 	return addr >> 28 >= 14;
 }
 
-static bool reply_is_taken(struct model *m, const struct tuple *leaves)
+/* By another flow, or by what the packet itself came as: an answer could not be told from it. */
+static bool reply_is_taken(const struct walk *w, const struct tuple *leaves)
 {
 	struct tuple reply = tuple_reverse(leaves);
 	int d;
 
-	return find_flow(m, &reply, &d);
+	return tuple_equal(&reply, &w->p.tuple) || find_flow(w->m, &reply, &d);
 }
 
 /* What the source port of a new flow may be. */
@@ -516,11 +517,11 @@ static void set_source_port(struct tuple *tuple, uint16_t port)
 		tuple->dport = port;
 }
 
-static bool any_is_free(struct model *m, struct tuple leaves, const struct port_choice *c)
+static bool any_is_free(const struct walk *w, struct tuple leaves, const struct port_choice *c)
 {
 	for (uint32_t port = c->min; port <= c->max; port++) {
 		set_source_port(&leaves, port);
-		if (!reply_is_taken(m, &leaves))
+		if (!reply_is_taken(w, &leaves))
 			return true;
 	}
 	return false;
@@ -548,7 +549,7 @@ static enum verdict judge_choice(struct walk *w, struct wanted *want, const stru
 	set_source_port(&expect, got->sport);
 	if (!tuple_equal(&expect, got))
 		return complain(w, "the new flow has another translation than the rules say");
-	if (want->ports.keep && !reply_is_taken(w->m, &want->leaves))
+	if (want->ports.keep && !reply_is_taken(w, &want->leaves))
 		return got->sport == want->leaves.sport
 			       ? NO_VERDICT
 			       : complain(w, "a free source port was not kept");
@@ -556,7 +557,7 @@ static enum verdict judge_choice(struct walk *w, struct wanted *want, const stru
 		return complain(w, "a port was chosen where there is no choice");
 	if (got->sport < want->ports.min || got->sport > want->ports.max)
 		return complain(w, "the chosen source port is out of its range");
-	if (reply_is_taken(w->m, got))
+	if (reply_is_taken(w, got))
 		return complain(w, "the chosen source port is in use");
 	return NO_VERDICT;
 }
@@ -565,10 +566,10 @@ static enum verdict create(struct walk *w, struct wanted *want)
 {
 	struct model *m = w->m;
 	struct tuple got = want->leaves;
-	bool kept = want->ports.keep && !reply_is_taken(m, &want->leaves);
+	bool kept = want->ports.keep && !reply_is_taken(w, &want->leaves);
 	enum verdict verdict;
 
-	if (!kept && (!want->ports.others || !any_is_free(m, want->leaves, &want->ports)))
+	if (!kept && (!want->ports.others || !any_is_free(w, want->leaves, &want->ports)))
 		return VERDICT_DROP_NO_PORT;
 	if (!m->chosen(m->context, &w->p.tuple, &got))
 		return complain(w, "a flow should have begun, and there is none");
@@ -662,7 +663,7 @@ static enum verdict begin_untranslated(struct walk *w, enum verdict otherwise)
 		if (at >= 0 && rule_at(w, at)->kind != RULE_ACCEPT)
 			return otherwise;
 	}
-	if (reply_is_taken(w->m, &want.leaves))
+	if (reply_is_taken(w, &want.leaves))
 		return otherwise;
 	want.ports.keep = true;
 	return create(w, &want);

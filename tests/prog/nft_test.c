@@ -500,6 +500,9 @@ static bool trial_agrees(const struct config *config, const struct trial *trial,
 
 	if (!c || trial->gone)
 		return !c && trial->gone;
+	/* Sent back to where it came from, ports and all, an answer looks like the packet itself. */
+	if (ours->daddr == trial->first.saddr)
+		return true;
 	theirs = &c->translated;
 	leaves = ours->daddr >> 24 == 10 ? ETH1 : ETH0;
 	in = free_choice(config, STAGE_IN, trial->iface, &trial->first);

@@ -69,6 +69,17 @@ static const struct packet_case cases[] = {
 		.counters = { { 1, 1 }, { 1, 1 } },
 	},
 	{
+		.name = "dnat back to the sender: the answer differs from the packet in its port",
+		.rules = "dnat in eth1 udp to 198.51.100.1 -> 10.0.0.2\n"
+			 "snat out eth1 udp -> 198.51.100.1",
+		.steps = {
+			{ .iface = ETH1, .any_min = 1024, .any_max = 65535,
+			  .in = { AT_ETH1, UDP(IN2, 5060, EDGE0, 5060) },
+			  .out = { LEAVES(ETH1, 2), UDP(EDGE0, 5061, IN2, 5060) } },
+		},
+		.counters = { { 1, 1 }, { 1, 1 } },
+	},
+	{
 		.name = "redirect to this host",
 		.rules = "redirect in eth0 tcp to :80 -> :8080",
 		.steps = {

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ways to forward that are compared: each sets up an edge and says how frames are counted there.
+
+RULES port forwards: of public port 16384 + i % 16384 on public address i / 16384, to the target
+of the same number at port 40960 + i % 16384; and a masquerade behind 10.0.0.1. "One rule" is one
+rule with a range of 64 ports where the peer has such ranges, else 64 rules.
+"""
+import os
+import shutil
+import tempfile
+
+ONE_RULE = 64  # ports
+PER_ADDRESS = 16384
+TCP_PORT = 5201
+
+
+def rule_ports(rules):
+    """Public address and port, target address and port of every forwarded port."""
+    for i in range(max(rules, ONE_RULE)):
+        at, port = divmod(i, PER_ADDRESS)
+        yield f"198.51.100.{1 + at}", 16384 + port, f"10.0.0.{2 + at}", 40960 + port
+
+
+class Peer:
+    """Nothing forwards: the frames reach the edge's eth0 and end there."""
+    name = "nothing"
+    kind = "translated"
+    counter = "xdp"
+    forward = "none"
+    gro = True
+    conntrack = False
+    needs = ()
+
+    def missing(self):
+        return [n for n in self.needs if not find(n)]
+
+    def set_up(self, hosts, rules, flows=1000):
+        """Ready for the generator's UDP frames."""
+        if self.gro:
+            hosts.gro()
+
+    def set_up_tcp(self, hosts):
+        """TCP to port 5201 of the edge goes to the server's."""
+
+    def frames(self, hosts, rules, flows, size=60, **more):
+        return hosts.frames(flows=flows, rules=max(rules, ONE_RULE), size=size, kind=self.kind,
+                            count=self.counter, forward=self.forward, **more)
+
+
+class Ceiling(Peer):
+    name = "ceiling"
+    forward = "static"
+    gro = False
+
+
+class Routing(Peer):
+    name = "routing"
+    kind = "routed"
+    address = "10.0.0.2"
+
+
+class Xfwd(Peer):
+    settings = ""
+
+    def __init__(self, mode):
+        self.mode = mode
+        self.name = f"xfwd {mode}"
+        self.gro = mode in ("tc", "auto")
+
+    def configuration(self, rules, flows):
+        lines = [f"set flows {flows}", "set timeout unanswered 2h", "set timeout udp 2h"]
+        lines += [f"interface {i} {{ mode {self.mode} }}" for i in ("eth0", "eth1")]
+        if rules == 1:
+            lines.append("dnat in eth0 udp to 198.51.100.1:16384-16447 -> 10.0.0.2:40960-41023")
+        else:
+            lines += [f"dnat in eth0 udp to {a}:{p} -> {t}:{q}" for a, p, t, q in rule_ports(rules)]
+        return "\n".join(lines + ["masquerade out eth1 to 10.0.0.0/24", ""])
+
+    def set_up(self, hosts, rules, flows=1000):
+        super().set_up(hosts, rules)
+        table = 1000000 if flows > 50000 else 131072
+        hosts.command("apply", "-", input=self.configuration(rules, table))
+
+    def set_up_tcp(self, hosts):
+        hosts.command("apply", "-", input="\n".join(
+            [f"interface {i} {{ mode {self.mode} }}" for i in ("eth0", "eth1")] +
+            ["dnat in eth0 tcp to 198.51.100.1:5201 -> 10.0.0.2:5201",
+             "masquerade out eth1 to 10.0.0.2", ""]))
+
+
+class Nft(Peer):
+    conntrack = True
+    needs = ("nft",)
+
+    def __init__(self, plain=False):
+        self.plain = plain
+        self.name = "nft plain" if plain else "nft map"
+
+    def rules_text(self, protocol, ports):
+        yield "table ip nat {"
+        if not self.plain:
+            yield " map forwards { type ipv4_addr . inet_service : ipv4_addr . inet_service;"
+            yield "  elements = { " + ", ".join(f"{a} . {p} : {t} . {q}" for a, p, t, q in ports) + " }"
+            yield " }"
+        yield " chain in { type nat hook prerouting priority dstnat;"
+        if self.plain:
+            for a, p, t, q in ports:
+                yield f"  iifname eth0 ip daddr {a} {protocol} dport {p} dnat to {t}:{q}"
+        else:
+            yield f"  iifname eth0 dnat ip to ip daddr . {protocol} dport map @forwards"
+        yield " }"
+        yield " chain out { type nat hook postrouting priority srcnat;"
+        yield "  oifname eth1 ip daddr 10.0.0.0/24 masquerade"
+        yield " }"
+        yield "}"
+
+    def set_up(self, hosts, rules, flows=1000):
+        super().set_up(hosts, rules)
+        hosts.in_ns(hosts.edge, ["nft", "-f", "-"],
+                    input="\n".join(self.rules_text("udp", list(rule_ports(rules)))))
+        hosts.conntrack_patience()
+
+    def set_up_tcp(self, hosts):
+        hosts.in_ns(hosts.edge, ["nft", "-f", "-"], input="\n".join(
+            self.rules_text("tcp", [("198.51.100.1", 5201, "10.0.0.2", 5201)])))
+
+
+class Iptables(Peer):
+    name = "iptables"
+    conntrack = True
+    needs = ("iptables-restore",)
+
+    def restore(self, hosts, rules):
+        text = "*nat\n" + "\n".join(rules) + "\n-A POSTROUTING -o eth1 -d 10.0.0.0/24 -j MASQUERADE\nCOMMIT\n"
+        command = find("iptables-legacy-restore") or "iptables-restore"
+        hosts.in_ns(hosts.edge, [command], input=text)
+
+    def set_up(self, hosts, rules, flows=1000):
+        super().set_up(hosts, rules)
+        start = "-A PREROUTING -i eth0 -p udp"
+        if rules == 1:
+            lines = [f"{start} -d 198.51.100.1 --dport 16384:16447 -j DNAT "
+                     "--to-destination 10.0.0.2:40960-41023/16384"]
+        else:
+            lines = [f"{start} -d {a} --dport {p} -j DNAT --to-destination {t}:{q}"
+                     for a, p, t, q in rule_ports(rules)]
+        self.restore(hosts, lines)
+        hosts.conntrack_patience()
+
+    def set_up_tcp(self, hosts):
+        self.restore(hosts, ["-A PREROUTING -i eth0 -p tcp -d 198.51.100.1 --dport 5201 "
+                             "-j DNAT --to-destination 10.0.0.2:5201"])
+
+
+class Proxy(Peer):
+    """Ends each connection and opens another one: TCP only."""
+
+    def run(self, hosts, configuration, *command):
+        directory = tempfile.mkdtemp(prefix="xb-", dir="/tmp")
+        path = os.path.join(directory, "conf")
+        with open(path, "w") as file:
+            file.write(configuration.replace("DIR", directory))
+        hosts.directories.append(directory)
+        hosts.start(hosts.edge, [w.replace("CONF", path) for w in command])
+        hosts.wait_listening(hosts.edge, TCP_PORT)
+
+
+class Nginx(Proxy):
+    name = "nginx"
+    needs = ("nginx",)
+    modules = "/usr/lib/nginx/modules/ngx_stream_module.so"
+
+    def missing(self):
+        return super().missing() or ([] if os.path.exists(self.modules) else [self.modules])
+
+    def set_up_tcp(self, hosts):
+        self.run(hosts, f"load_module {self.modules};\n"
+                 "daemon off; worker_processes 2; pid DIR/pid; error_log stderr crit;\n"
+                 "worker_rlimit_nofile 65536; events { worker_connections 16384; }\n"
+                 "stream { server { listen 198.51.100.1:5201 backlog=16384 reuseport;\n"
+                 "tcp_nodelay on; proxy_pass 10.0.0.2:5201; } }\n",
+                 "nginx", "-e", "stderr", "-c", "CONF")
+
+
+class Haproxy(Proxy):
+    name = "haproxy"
+    needs = ("haproxy",)
+
+    def set_up_tcp(self, hosts):
+        self.run(hosts, "global\n maxconn 20000\n nbthread 2\ndefaults\n mode tcp\n"
+                 " timeout connect 5s\n timeout client 1m\n timeout server 1m\n"
+                 "listen l\n bind 198.51.100.1:5201 backlog 16384\n server s 10.0.0.2:5201\n",
+                 "haproxy", "-db", "-q", "-f", "CONF")
+
+
+def find(program):
+    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
+def all_peers():
+    peers = [Xfwd("native"), Xfwd("tc"), Xfwd("auto"), Ceiling(), Routing(), Nft(), Nft(plain=True),
+             Iptables(), Nginx(), Haproxy()]
+    return {peer.name: peer for peer in peers}
