@@ -92,7 +92,7 @@ __attribute__((noinline)) int classify(const struct rule_query *query)
 		return -1;
 	c.best = NULL;
 	query_key(&c.key, query);
-	loop(XFWD_MASKS_MAX, classify_mask, &c);
+	loop(XFWD_MASKS_MAX, XFWD_MASKS_MAX, classify_mask, &c);
 	return c.best ? (int)c.best->action : -1;
 }
 

@@ -15,6 +15,7 @@
 #define SWEEP_IDLE_NS   (1000 * 1000 * 1000ULL) /* nothing in the queue */
 #define SWEEP_SLICE_MIN 32
 #define SWEEP_SLICE_MAX 500 /* about 130 microseconds */
+#define SWEEP_SLICE_FEW 64 /* without bpf_loop(): as much as the verifier follows */
 #define SWEEP_ROUND     3000 /* ticks for one round where slices are larger than the least */
 
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
@@ -83,7 +84,7 @@ static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute
 	if (flows > slice.settings->flow_max - slice.settings->flow_max / 8)
 		slice.shorten = SWEEP_SHORTEN;
 	slice.count = count;
-	loop(SWEEP_SLICE_MAX, sweep_one, &slice);
+	loop(SWEEP_SLICE_MAX, SWEEP_SLICE_FEW, sweep_one, &slice);
 	bpf_timer_start(&sweeper->timer, flows ? SWEEP_TICK_NS : SWEEP_IDLE_NS, 0);
 	return 0;
 }
