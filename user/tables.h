@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The compiled tables: plain arrays in the shape that the maps take. ruleset.h says what they mean. */
+#ifndef XFWD_TABLES_H
+#define XFWD_TABLES_H
+
+#include <stdio.h>
+
+#include "config.h"
+
+struct tables {
+	struct ruleset *ruleset;
+	struct rule_key *keys; /* index entries: keys[i] -> refs[i] */
+	struct rule_ref *refs;
+	size_t entry_count;
+	size_t entry_room; /* a power of two */
+	uint32_t *buckets; /* keys by hash: 2 * entry_room of position + 1; 0: empty */
+	struct rule_action *actions; /* one a rule, in the user's order */
+	size_t action_count;
+};
+
+/* Empty tables with room for that many rules; tables_free() in any case. 0, -ENOMEM, -E2BIG. */
+int tables_init(struct tables *tables, size_t rule_count);
+void tables_free(struct tables *tables);
+/*
+ * An index entry. Rules come in order of rank, so of two with the same key the first one stays, as
+ * it must. 0, -ENOMEM, -E2BIG.
+ */
+int tables_add(struct tables *tables, const struct rule_key *key, struct rule_ref ref);
+uint32_t rule_key_hash(const struct rule_key *key);
+bool rule_key_equal(const struct rule_key *a, const struct rule_key *b);
+/* Text form, stable, for tests. */
+void tables_print(const struct tables *tables, FILE *out);
+
+/*
+ * The classifier in plain C over the same tables: what the BPF program computes. The packet has its
+ * stage, and mask 0. Returns the action, or NULL.
+ */
+const struct rule_action *tables_classify(const struct tables *tables,
+					  const struct rule_key *packet, enum family family);
+
+#endif
