@@ -25,7 +25,7 @@ WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointe
 CFLAGS	?= -O2 -g
 CPPFLAGS := -D_GNU_SOURCE -DXFWD_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/user -I$(BUILD)
 HOSTFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(CPPFLAGS) -MMD -MP
-LIBS	:= -lbpf -lelf -lz -ljansson -lmnl
+LIBS	:= -lbpf -lelf -lz -ljansson -lmnl -lsystemd
 
 BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -D__TARGET_ARCH_x86 -Wall -Wextra -Wshadow \
 	    -Ivmlinux -Iinclude -Ibpf -MMD -MP
@@ -39,8 +39,8 @@ USER_OBJ  := $(USER:%=$(BUILD)/user/%.o)
 
 UNIT	:= $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*_test.c))
 PROG	:= $(patsubst tests/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/prog/*_test.c))
-# Objects that the program tests share with the command: all but its main().
-PROG_OBJ := $(filter-out $(BUILD)/user/main.o,$(USER_OBJ)) $(MODEL_OBJ)
+# Objects that the program tests share with the command: all but its command line.
+PROG_OBJ := $(filter-out $(BUILD)/user/main.o $(BUILD)/user/cmd_%.o,$(USER_OBJ)) $(MODEL_OBJ)
 PROG_LIB := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/prog/*.c)))
 
 .DELETE_ON_ERROR:
@@ -111,6 +111,9 @@ demo: setup
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd
+	$(Q)mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's:/usr/local/sbin:$(PREFIX)/sbin:' scripts/xfwd.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
 
 format:
 	clang-format -i $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))

@@ -104,7 +104,7 @@ rule_find(const struct packet *p, const struct flow_key4 *tuple, enum stage stag
 		.tuple = *tuple,
 		.ifindex = ifindex,
 		.stage = stage,
-		.active = p->active,
+		.active = p->generation & 1,
 	};
 	__u32 active = query.active;
 	void *actions;

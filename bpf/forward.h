@@ -34,9 +34,14 @@ static __always_inline void route_find(struct packet *p, const struct flow_key4 
 	fib.ipv4_src = tuple->saddr;
 	fib.ipv4_dst = tuple->daddr;
 	hop->route = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	hop->mtu = fib.mtu_result;
+	if (hop->route == ROUTE_TOO_BIG) {
+		/* It then says nothing of the interface, which rules ask for. */
+		fib.tot_len = 0;
+		bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	}
 	hop->ifindex = fib.ifindex;
 	hop->gateway = fib.ipv4_dst;
-	hop->mtu = fib.mtu_result;
 	__builtin_memcpy(hop->dmac, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->smac, fib.smac, ETH_ALEN);
 	route_port(p);
@@ -72,7 +77,7 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	hop->port = at;
 	hop->port_flags = port->flags;
 	__builtin_memcpy(hop->dmac, f->dmac, ETH_ALEN);
-	__builtin_memcpy(hop->smac, f->smac, ETH_ALEN);
+	__builtin_memcpy(hop->smac, port->mac, ETH_ALEN);
 	return 1;
 }
 
@@ -98,7 +103,6 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f)
 	barrier();
 	f->port = at;
 	__builtin_memcpy(f->dmac, hop->dmac, ETH_ALEN);
-	__builtin_memcpy(f->smac, hop->smac, ETH_ALEN);
 	barrier();
 	f->hop_generation = (__u16)lease->generation;
 	bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);

@@ -17,7 +17,7 @@ static __always_inline void fragment_key(const struct packet *p, struct fragment
 	key->proto = p->tuple.proto;
 }
 
-/* A first fragment that belongs to a flow: those behind it will need its ports. */
+/* A first fragment: those behind it will need its ports, to match a flow or a rule. */
 static __always_inline void fragment_remember(const struct packet *p)
 {
 	struct fragment frag = {

@@ -33,7 +33,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, XFWD_FLOWS_DEFAULT);
 	__uint(key_size, 0);
-	__uint(value_size, sizeof(struct flow_key4));
+	__uint(value_size, sizeof(struct sweep_key4));
 } sweep_queue4 SEC(".maps");
 
 /* Bounded by forgetting the oldest: a flood of fragments costs only other fragments. */
@@ -89,7 +89,7 @@ struct {
 } hops_in_use SEC(".maps");
 
 /*
- * The two rulesets; settings.active names the one in force. Inner maps give sizes, not types: clang
+ * The two rulesets; the lowest bit of settings.generation names the one in force. Inner maps give sizes, not types: clang
  * leaves types that only a nested definition names out of the BTF.
  */
 struct {

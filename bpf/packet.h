@@ -28,16 +28,17 @@
 	asm volatile("%0 += %1\n\t%0 -= %1" : "+r"(scalar) : "r"((p)->clock))
 
 /* A tc program that redirects says so here to tc_egress of the target, which clears it. */
-#define TC_INDEX_DONE   0x7866
+#define TC_INDEX_DONE     0x7866
 
 /* packet.shape */
-#define PACKET_FRAGMENT (1U << 0) /* some fragment */
-#define PACKET_NO_L4    (1U << 1) /* not its first: no transport header */
-#define PACKET_PORTS    (1U << 2) /* tuple has the real ports (or echo id) */
-#define PACKET_BEGINS   (1U << 3) /* may begin a flow */
-#define PACKET_BAD_L4   (1U << 4) /* transport header cut short or contradictory */
-#define PACKET_LOCAL    (1U << 5) /* made by this host's own sockets */
-#define PACKET_DF       (1U << 6)
+#define PACKET_FRAGMENT   (1U << 0) /* some fragment */
+#define PACKET_NO_L4      (1U << 1) /* not its first: no transport header */
+#define PACKET_PORTS      (1U << 2) /* tuple has the real ports (or echo id) */
+#define PACKET_BEGINS     (1U << 3) /* may begin a flow */
+#define PACKET_BAD_L4     (1U << 4) /* transport header cut short or contradictory */
+#define PACKET_LOCAL      (1U << 5) /* made by this host's own sockets */
+#define PACKET_OTHER_HOST (1U << 7) /* its link-layer destination is not this interface */
+#define PACKET_DF         (1U << 6)
 
 /* What the frames that XDP sees were before. */
 enum frames {
@@ -67,9 +68,9 @@ struct packet {
 	void *ctx; /* struct xdp_md or struct __sk_buff */
 	enum hook hook;
 	__u32 ifindex; /* came in there; at tc_egress: goes out there */
+	__u32 came_from; /* at tc_egress; 0: made by this host */
 	struct settings *settings;
-	__u32 active; /* both read once: the packet sees one ruleset, whatever changes meanwhile */
-	__u32 generation;
+	__u32 generation; /* read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u64 clock; /* jiffies */
 	__u32 now; /* the low half */
 	struct flow_key4 tuple;

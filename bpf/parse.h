@@ -29,7 +29,7 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 		if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
 			return VERDICT_PASS_OTHER_PROTOCOL;
 		if (p->hook == HOOK_TC_INGRESS && skb->pkt_type != PACKET_HOST)
-			return VERDICT_PASS_OTHER_HOST;
+			p->shape |= PACKET_OTHER_HOST;
 		packet_pull(p, PARSE_LENGTH);
 		return VERDICT_CONTINUE;
 	}
@@ -60,7 +60,8 @@ static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void
 
 static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void *end, __u32 length)
 {
-	if ((void *)(udp + 1) > end || bpf_ntohs(udp->len) < sizeof(*udp) ||
+	if ((void *)(udp + 1) > end || length < sizeof(*udp) ||
+	    bpf_ntohs(udp->len) < sizeof(*udp) ||
 	    (!(p->shape & PACKET_FRAGMENT) && bpf_ntohs(udp->len) > length)) {
 		p->shape |= PACKET_BAD_L4;
 		return;
@@ -71,9 +72,10 @@ static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void
 }
 
 /* Echo has an identifier, which stands for both ports. Everything else begins no flow. */
-static __always_inline void parse_icmp(struct packet *p, struct icmphdr *icmp, void *end)
+static __always_inline void parse_icmp(struct packet *p, struct icmphdr *icmp, void *end,
+				       __u32 length)
 {
-	if ((void *)(icmp + 1) > end) {
+	if ((void *)(icmp + 1) > end || length < sizeof(*icmp)) {
 		p->shape |= PACKET_BAD_L4;
 		return;
 	}
@@ -98,7 +100,7 @@ static __always_inline void parse_transport(struct packet *p, void *l4, void *en
 		parse_udp(p, l4, end, length);
 		break;
 	case IPPROTO_ICMP:
-		parse_icmp(p, l4, end);
+		parse_icmp(p, l4, end, length);
 		break;
 	default:
 		/* No ports: told apart by addresses and protocol alone. */

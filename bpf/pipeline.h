@@ -51,10 +51,10 @@ static __always_inline enum verdict flow_judge(struct packet *p, struct flow4 *f
 	struct flow_key4 routed = p->tuple;
 
 	if (p->hook != HOOK_TC_EGRESS) {
-		/* made at egress: the stack takes this one packet to where it is judged */
-		if (!f->flow.rule_in && f->flow.rule_out)
-			return VERDICT_PASS_STRAY;
 		verdict = judge_stage(p, &p->tuple, STAGE_IN, &in);
+		/* made at egress: the stack takes this one packet to where the rest is judged */
+		if (verdict == VERDICT_CONTINUE && !in && !f->flow.rule_in && f->flow.rule_out)
+			return VERDICT_PASS_STRAY;
 		routed.daddr = f->daddr;
 		if (routed.proto != IPPROTO_ICMP)
 			routed.dport = f->flow.dport;
@@ -70,32 +70,37 @@ static __always_inline enum verdict flow_judge(struct packet *p, struct flow4 *f
 	return verdict == VERDICT_CONTINUE ? VERDICT_PASS_NO_RULE : verdict;
 }
 
-/* A SYN that opens a connection anew on the tuple of one that has closed (RFC 5382 R2). */
-static __always_inline int flow_reopened(const struct packet *p, const struct flow4 *f)
+/*
+ * A SYN that opens a connection anew on the tuple of one that has closed (RFC 5382 R2): both
+ * directions begin again, under the translation that they have.
+ */
+static __always_inline void flow_reopen(const struct packet *p, struct flow4 *f, struct flow4 *peer)
 {
-	struct flow_key4 key;
-	struct flow4 *peer;
-
 	if (p->tuple.proto != IPPROTO_TCP || !(p->shape & PACKET_BEGINS) ||
-	    f->flow.flags & FLOW_REPLY)
-		return 0;
-	flow_peer_key(f, p->tuple.proto, &key);
-	peer = flow_find(&key);
-	return !peer || flow_timeout(IPPROTO_TCP, &f->flow, &peer->flow) == TIMEOUT_TCP_CLOSING;
+	    flow_timeout(IPPROTO_TCP, &f->flow, &peer->flow) != TIMEOUT_TCP_CLOSING)
+		return;
+	f->flow.tcp_seen = 0;
+	peer->flow.tcp_seen = 0;
+	rule_count_flow(f->flow.rule_in);
+	rule_count_flow(f->flow.rule_out);
 }
 
-static __always_inline int flow_is_over(const struct packet *p, const struct flow4 *f)
+/* Is the flow to be looked at together with its other direction? Rarely: a SYN, or a long silence. */
+static __always_inline int flow_is_over(const struct packet *p, struct flow4 *f)
 {
 	struct flow_key4 key;
 	struct flow4 *peer;
 
-	if (flow_reopened(p, f))
-		return 1;
-	if (likely(p->now - f->flow.used <= p->settings->timeout_least))
+	if (likely(p->now - f->flow.used <= p->settings->timeout_least &&
+		   !(p->tcp_flags & TCP_FLAG_SYN)))
 		return 0;
 	flow_peer_key(f, p->tuple.proto, &key);
 	peer = flow_find(&key);
-	return !peer || flow_expired(p->settings, p->tuple.proto, &f->flow, &peer->flow, 0);
+	if (!peer || flow_expired(p->settings, p->tuple.proto, &f->flow, &peer->flow, 0))
+		return 1;
+	if (!(f->flow.flags & FLOW_REPLY))
+		flow_reopen(p, f, peer);
+	return 0;
 }
 
 /*
@@ -107,8 +112,12 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 *
 	struct flow4 *f = NULL;
 
 	*found = NULL;
-	if (p->shape & PACKET_NO_L4)
-		fragment_resolve(p);
+	if (unlikely(p->shape & PACKET_FRAGMENT)) {
+		if (p->shape & PACKET_NO_L4)
+			fragment_resolve(p);
+		else if (p->shape & PACKET_PORTS)
+			fragment_remember(p);
+	}
 	if (likely(p->shape & PACKET_PORTS))
 		f = flow_find(&p->tuple);
 	if (!f)
@@ -128,14 +137,12 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 *
 	return verdict;
 }
 
-/* The flow's counters and its rules'. Before the packet is written to: the tuple is the old one. */
+/* The flow's counters and its rules'. */
 static __always_inline void flow_account(const struct packet *p, struct flow4 *f)
 {
 	flow_seen(&f->flow, p);
 	rule_count_packet(f->flow.rule_in, p->l3_length);
 	rule_count_packet(f->flow.rule_out, p->l3_length);
-	if (unlikely((p->shape & (PACKET_FRAGMENT | PACKET_NO_L4)) == PACKET_FRAGMENT))
-		fragment_remember(p);
 }
 
 /* What is not simply forwarded. tc only: XDP has passed such a packet on. */
@@ -225,7 +232,8 @@ static __always_inline enum verdict egress(struct packet *p)
 		skb->tc_index = 0;
 		return VERDICT_PASS_DONE;
 	}
-	if (!skb->ingress_ifindex)
+	p->came_from = skb->ingress_ifindex;
+	if (!p->came_from)
 		p->shape |= PACKET_LOCAL;
 	verdict = flow_lookup(p, &f);
 	if (verdict != VERDICT_CONTINUE)
@@ -253,6 +261,32 @@ static __always_inline int loopback_on_wire(const struct packet *p)
 	       (address_is_loopback(p->tuple.saddr) || address_is_loopback(p->tuple.daddr));
 }
 
+/* The packet is IPv4, and parsed. */
+static __always_inline enum verdict pipeline_ip4(struct packet *p, int *action)
+{
+	enum verdict verdict;
+
+	if (p->hook == HOOK_TC_EGRESS) {
+		verdict = egress(p);
+		/* an answer of a loopback service whose flow is gone */
+		if (verdict != VERDICT_TRANSLATE && unlikely(loopback_on_wire(p)))
+			return VERDICT_DROP_MARTIAN;
+		return verdict;
+	}
+	/* Broadcast frames too: the stack would take what they carry. */
+	if (unlikely(loopback_on_wire(p)))
+		return VERDICT_DROP_MARTIAN;
+	if (p->shape & PACKET_OTHER_HOST)
+		return VERDICT_PASS_OTHER_HOST;
+	if (packet_is_xdp(p)) {
+		if (p->shape & PACKET_FRAGMENT)
+			return VERDICT_PASS_TO_TC;
+		if (p->frames != FRAMES_WIRE && checksum_is_partial(p))
+			return VERDICT_PASS_PARTIAL;
+	}
+	return ingress(p, action);
+}
+
 /* `action`: set with VERDICT_FORWARD, to what the program has to return. */
 static __always_inline enum verdict pipeline(struct packet *p, int *action)
 {
@@ -264,7 +298,6 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 	on = bpf_map_lookup_elem(&ifaces, &ifindex);
 	if (!p->settings || !on)
 		return VERDICT_PASS_NO_RULE;
-	p->active = p->settings->active & 1;
 	p->generation = p->settings->generation;
 	p->clock = bpf_jiffies64();
 	p->now = (__u32)p->clock;
@@ -272,23 +305,8 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 	if (verdict == VERDICT_CONTINUE)
 		verdict = parse_ip4(p);
 	if (verdict != VERDICT_CONTINUE)
-		return verdict;
-	if (packet_is_xdp(p)) {
-		if (p->shape & PACKET_FRAGMENT)
-			return VERDICT_PASS_TO_TC;
-		if (p->frames != FRAMES_WIRE && checksum_is_partial(p))
-			return VERDICT_PASS_PARTIAL;
-	}
-	if (p->hook == HOOK_TC_EGRESS) {
-		verdict = egress(p);
-		/* an answer of a loopback service whose flow is gone */
-		if (verdict != VERDICT_TRANSLATE && unlikely(loopback_on_wire(p)))
-			return VERDICT_DROP_MARTIAN;
-		return verdict;
-	}
-	if (unlikely(loopback_on_wire(p)))
-		return VERDICT_DROP_MARTIAN;
-	return ingress(p, action);
+		return p->shape & PACKET_OTHER_HOST ? VERDICT_PASS_OTHER_HOST : verdict;
+	return pipeline_ip4(p, action);
 }
 
 #endif

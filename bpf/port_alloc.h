@@ -24,7 +24,8 @@ struct flow_request {
 	__u32 rule_in;
 	__u32 rule_out;
 	__u32 generation;
-	__u32 pad;
+	__u32 serial;
+	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	/* room to work in */
 	struct flow_key4 key;
 	struct flow_key4 back;
@@ -76,8 +77,15 @@ static __always_inline void flow_fill(struct flow4 *f, const struct flow_key4 *f
 		base->flags |= FLOW_DNAT;
 	base->used = jiffies_now();
 	base->generation = (__u16)req->generation;
+	base->serial = req->serial;
 	base->rule_in = req->rule_in;
 	base->rule_out = req->rule_out;
+}
+
+static __always_inline int key_equal(const struct flow_key4 *a, const struct flow_key4 *b)
+{
+	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
+	       a->dport == b->dport;
 }
 
 /*
@@ -90,6 +98,8 @@ __attribute__((noinline)) int flow_claim_reply(struct flow_request *req)
 		return -ENOENT;
 	key_reverse(&req->want, &req->key);
 	key_reverse(&req->orig, &req->back);
+	if (key_equal(&req->key, &req->orig))
+		return -EEXIST; /* its own answer: another port is needed */
 	flow_fill(&req->entry, &req->key, &req->back, req);
 	req->entry.flow.flags |= FLOW_REPLY | req->from_local;
 	return bpf_map_update_elem(&flows4, &req->key, &req->entry, BPF_NOEXIST);
@@ -142,6 +152,14 @@ static __always_inline struct sweeper *sweeper_get(void)
 	return bpf_map_lookup_elem(&sweepers, &zero);
 }
 
+/* Takes back what flow_create() claimed; the sweeper finds its key of no use. */
+static __always_inline void flow_undo(struct flow_request *req)
+{
+	key_reverse(&req->want, &req->key);
+	bpf_map_delete_elem(&flows4, &req->key);
+	bpf_map_delete_elem(&flows4, &req->orig);
+}
+
 /*
  * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
  * flow is in the table.
@@ -149,6 +167,7 @@ static __always_inline struct sweeper *sweeper_get(void)
 __attribute__((noinline)) int flow_create(struct flow_request *req)
 {
 	struct sweeper *sweeper = sweeper_get();
+	struct sweep_key4 queued = { 0 };
 	int err;
 
 	if (!req || !sweeper)
@@ -156,16 +175,20 @@ __attribute__((noinline)) int flow_create(struct flow_request *req)
 	err = flow_claim_port(req);
 	if (err != FLOW_CLAIMED)
 		return err;
+	queued.key = req->orig;
+	queued.serial = bpf_get_prandom_u32();
+	req->serial = queued.serial;
 	err = flow_insert_original(req);
 	if (err) {
 		bpf_map_delete_elem(&flows4, &req->key);
 		return err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL;
 	}
-	if (bpf_map_push_elem(&sweep_queue4, &req->orig, BPF_ANY)) {
+	if (bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY)) {
 		bpf_map_delete_elem(&flows4, &req->key);
 		bpf_map_delete_elem(&flows4, &req->orig);
 		return FLOW_TABLE_FULL;
 	}
+	req->claimed = 1;
 	__sync_fetch_and_add(&sweeper->flows, 1);
 	rule_count_flow(req->rule_in);
 	rule_count_flow(req->rule_out);

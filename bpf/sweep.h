@@ -44,20 +44,20 @@ static __always_inline int sweep_expired(const struct sweep_slice *slice,
 /* One key. 1 ends the slice. */
 static long sweep_one(__u32 i, struct sweep_slice *slice)
 {
-	struct flow_key4 key;
+	struct sweep_key4 queued;
 	struct flow4 *orig;
 
-	if (i >= slice->count || bpf_map_pop_elem(&sweep_queue4, &key))
+	if (i >= slice->count || bpf_map_pop_elem(&sweep_queue4, &queued))
 		return 1;
 	slice->sweeper->looked_at++;
-	orig = flow_find(&key);
-	if (orig && !(orig->flow.flags & FLOW_REPLY)) {
-		if (!sweep_expired(slice, &key, orig)) {
-			if (!bpf_map_push_elem(&sweep_queue4, &key, BPF_ANY))
+	orig = flow_find(&queued.key);
+	if (orig && !(orig->flow.flags & FLOW_REPLY) && orig->flow.serial == queued.serial) {
+		if (!sweep_expired(slice, &queued.key, orig)) {
+			if (!bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY))
 				return 0;
 			/* no room for a key that was just taken out: end it rather than lose it */
 		}
-		flow_end(&key, orig);
+		flow_end(&queued.key, orig);
 		slice->sweeper->expired++;
 	}
 	__sync_fetch_and_add(&slice->sweeper->flows, -1);

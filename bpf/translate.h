@@ -14,10 +14,17 @@ static __always_inline int address_is_loopback(__be32 addr)
 	return (addr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 }
 
-/* Multicast, and what lies above it: the limited broadcast address included. */
+/* Multicast or limited broadcast: what has no one receiver. */
 static __always_inline int address_is_multicast(__be32 addr)
 {
-	return (addr & bpf_htonl(0xe0000000)) == bpf_htonl(0xe0000000);
+	return (addr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || addr == ~0U;
+}
+
+/* RFC 1122 3.2.1.3: these are never a datagram's source on a wire. */
+static __always_inline int address_is_no_source(__be32 addr)
+{
+	return !(addr & bpf_htonl(0xff000000)) || address_is_loopback(addr) ||
+	       address_is_multicast(addr);
 }
 
 /* Protocols whose checksum covers the addresses, but which the rewriter does not know. */

@@ -61,8 +61,12 @@ static __always_inline int tc_run(struct __sk_buff *skb, enum hook hook)
 		.hop.route = ROUTE_UNKNOWN,
 	};
 	int action = TC_ACT_UNSPEC; /* on to whatever else is attached there */
-	enum verdict verdict = pipeline(&p, &action);
+	enum verdict verdict;
 
+	/* Not from another namespace: what it says is only said to our own tc_egress. */
+	if (hook == HOOK_TC_INGRESS && skb->tc_index == TC_INDEX_DONE)
+		skb->tc_index = 0;
+	verdict = pipeline(&p, &action);
 	verdict_count(&p, verdict);
 	if (verdict >= VERDICT_DROP_RULE)
 		return TC_ACT_SHOT;

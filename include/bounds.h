@@ -21,14 +21,17 @@
 #define XFWD_COUNTER_CHUNK       4096
 #define XFWD_COUNTER_CHUNKS      (XFWD_RULES_MAX / XFWD_COUNTER_CHUNK)
 
-/* Network interfaces that rules and attachments may name. */
+/* Interfaces that a configuration has blocks for. */
+#define XFWD_INTERFACES_MAX      256
+
+/* Network interfaces of one namespace. */
 #define XFWD_IFACES_MAX          4096
 
 /* Interfaces that packets may be forwarded to without a route lookup, from 1. */
-#define XFWD_PORTS_MAX	1024
+#define XFWD_PORTS_MAX           1024
 
 /* Next hops that are in use, to be kept reachable. */
-#define XFWD_HOPS_MAX	4096
+#define XFWD_HOPS_MAX            4096
 
 /* Fragmented datagrams whose ports are remembered at one time. */
 #define XFWD_FRAGMENTS_MAX       4096

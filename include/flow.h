@@ -52,8 +52,9 @@ struct flow {
 	__u32 rule_out;
 	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
 	__u64 bytes; /* layer 3 bytes */
+	__u32 serial; /* of the one key in the sweeper's queue that stands for this flow */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so */
-	__u8 smac[6];
+	__u16 pad;
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
@@ -63,6 +64,15 @@ struct flow4 {
 	struct flow flow;
 	__be32 saddr; /* rewritten addresses */
 	__be32 daddr;
+};
+
+/*
+ * A flow in the sweeper's queue. A key may come again while an older one of a flow that is gone is
+ * still queued: the serial tells which of them counts.
+ */
+struct sweep_key4 {
+	struct flow_key4 key;
+	__u32 serial;
 };
 
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
@@ -130,6 +140,7 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 _Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct sweep_key4) == 20, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key4) == 12, "no hidden padding");
 _Static_assert(sizeof(struct fragment) == 8, "no hidden padding");
 

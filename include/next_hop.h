@@ -25,6 +25,8 @@ struct port {
 	__u32 ifindex; /* 0: not in use */
 	__u32 flags; /* those of struct iface */
 	__u32 mtu; /* of layer 3 */
+	__u8 mac[6];
+	__u16 pad;
 };
 
 /* The next hops of flows, as they are looked up: what the service keeps reachable. */
@@ -34,7 +36,7 @@ struct hop_key {
 };
 
 _Static_assert(sizeof(struct hop_lease) == 8, "no hidden padding");
-_Static_assert(sizeof(struct port) == 12, "no hidden padding");
+_Static_assert(sizeof(struct port) == 20, "no hidden padding");
 _Static_assert(sizeof(struct hop_key) == 8, "no hidden padding");
 
 #endif

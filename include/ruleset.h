@@ -3,7 +3,7 @@
  * The compiled rules: what user space writes and the classifier reads.
  *
  * A ruleset is three inner maps that are replaced together: the masks, an index from masked packet
- * to rule, and the rules' actions. `settings.active` says which of two sets is in force.
+ * to rule, and the rules' actions. `settings.generation` says which of two sets is in force.
  *
  * Classification is tuple-space search: each distinct combination of masks in use is one hash
  * lookup. Among the rules that match, the lowest rank wins: the user's order, as in netfilter.
@@ -101,11 +101,11 @@ struct verdict_counter {
 /* settings.flags */
 #define SETTING_TCP_LOOSE      (1U << 0) /* a TCP segment without SYN may begin a flow */
 #define SETTING_GUARD_LOOPBACK (1U << 1) /* route_localnet is on: 127/8 may not come from a wire */
+#define SETTING_PORTS_OUT      (1U << 2) /* a source-NAT rule matches ports */
 
 struct settings {
 	__u32 layout; /* XFWD_LAYOUT */
-	__u32 active; /* which of the two rulesets is in force */
-	__u32 generation; /* goes up with each change of rules */
+	__u32 generation; /* goes up with each change of rules; its lowest bit: the ruleset in force */
 	__u32 flags;
 	__u32 flow_max;
 	__u32 hz; /* jiffies a second */
@@ -129,7 +129,7 @@ _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
 _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
 _Static_assert(sizeof(struct rule_ref) == 8, "no hidden padding");
 _Static_assert(sizeof(struct rule_action) == 48, "no hidden padding");
-_Static_assert(sizeof(struct settings) == 56, "no hidden padding");
+_Static_assert(sizeof(struct settings) == 52, "no hidden padding");
 _Static_assert(sizeof(struct iface) == 16, "no hidden padding");
 
 #endif

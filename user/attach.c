@@ -113,28 +113,31 @@ static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, e
 	return link < 0 ? link : link_pin(pins, link, ifindex, link_suffix[to]);
 }
 
-static bool link_is_pinned(const struct pins *pins, unsigned int ifindex, const char *suffix)
+/*
+ * Is the link there, and of this interface? The link of one that has gone is dead: its index is 0,
+ * though another interface may have got it since. (All kinds of link that are used here begin what
+ * they tell with the index; that of TCX has no name yet in the headers that we build with.)
+ */
+static bool link_is_alive(const struct pins *pins, unsigned int ifindex, const char *suffix)
 {
+	struct bpf_link_info info = { 0 };
+	__u32 size = sizeof(info);
 	char path[PATH_MAX];
+	int fd, err;
 
 	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
-	return !access(path, F_OK);
-}
-
-/* Both directions? A call that was killed may have left one, or none. */
-static bool tc_is_attached(const struct pins *pins, unsigned int ifindex,
-			   const struct attachment *attachment)
-{
-	if (attachment->clsact)
-		return attachment->priority[INGRESS] && attachment->priority[EGRESS];
-	return link_is_pinned(pins, ifindex, link_suffix[INGRESS]) &&
-	       link_is_pinned(pins, ifindex, link_suffix[EGRESS]);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return false;
+	err = bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	return !err && info.xdp.ifindex == ifindex;
 }
 
 static bool xdp_is_attached(const struct pins *pins, const struct netdev *dev,
 			    const struct attachment *attachment)
 {
-	return attachment->mode == MODE_TC || link_is_pinned(pins, dev->ifindex, "xdp");
+	return attachment->mode == MODE_TC || link_is_alive(pins, dev->ifindex, "xdp");
 }
 
 static enum bpf_tc_attach_point attach_point(enum direction to)
@@ -161,6 +164,27 @@ static int clsact_attach(int prog, unsigned int ifindex, enum direction to,
 	attachment->priority[to] = opts.priority;
 	attachment->handle[to] = opts.handle;
 	return 0;
+}
+
+static bool clsact_is_attached(unsigned int ifindex, enum direction to,
+			       const struct attachment *attachment)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = attach_point(to));
+	LIBBPF_OPTS(bpf_tc_opts, opts, .priority = attachment->priority[to],
+		    .handle = attachment->handle[to]);
+
+	return attachment->priority[to] && !bpf_tc_query(&hook, &opts);
+}
+
+/* Both directions? A call that was killed may have left one, or none. */
+static bool tc_is_attached(const struct pins *pins, unsigned int ifindex,
+			   const struct attachment *attachment)
+{
+	if (attachment->clsact)
+		return clsact_is_attached(ifindex, INGRESS, attachment) &&
+		       clsact_is_attached(ifindex, EGRESS, attachment);
+	return link_is_alive(pins, ifindex, link_suffix[INGRESS]) &&
+	       link_is_alive(pins, ifindex, link_suffix[EGRESS]);
 }
 
 static void clsact_detach(unsigned int ifindex, enum direction to,

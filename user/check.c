@@ -167,10 +167,10 @@ size_t check_config(const struct config *config, const struct origins *origins, 
 			   XFWD_RULES_MAX);
 		found++;
 	}
-	if (config->interface_count > XFWD_IFACES_MAX) {
-		origin = &origins->interfaces[XFWD_IFACES_MAX];
+	if (config->interface_count > XFWD_INTERFACES_MAX) {
+		origin = &origins->interfaces[XFWD_INTERFACES_MAX];
 		diag_error(diag, &origin->rule, origin->source, "more than %d interfaces",
-			   XFWD_IFACES_MAX);
+			   XFWD_INTERFACES_MAX);
 		found++;
 	}
 	for (size_t i = 0; i < config->rule_count; i++)

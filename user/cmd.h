@@ -27,6 +27,7 @@ struct invocation {
 };
 
 int cmd_apply(const struct invocation *call);
+int cmd_run(const struct invocation *call);
 int cmd_check(const struct invocation *call);
 int cmd_add(const struct invocation *call);
 int cmd_insert(const struct invocation *call);

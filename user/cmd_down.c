@@ -6,23 +6,33 @@
 #include <string.h>
 
 #include "attach.h"
+#include "commit.h"
 #include "msg.h"
 #include "session.h"
+#include "sysctl.h"
 
 static int down_interface(struct session *session, const char *name)
 {
 	struct attachment at;
 	unsigned int *list = NULL;
 	size_t count = 0;
-	int err = attachment_list(&session->state, &list, &count), found = 0;
+	int err, found = 0;
 
+	err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++) {
 		if (attachment_get(&session->state, list[i], &at) || strcmp(at.name, name))
 			continue;
-		err = detach_interface(&session->state, &session->pins, list[i]);
+		err = sysctl_restore(&session->state, name);
+		if (!err)
+			err = detach_interface(&session->state, &session->pins, list[i]);
 		found = 1;
 	}
 	free(list);
+	/* Others must not mark packets for a program that is no longer there. */
+	if (!err && found)
+		err = netdevs_get(&session->devs);
+	if (!err && found)
+		err = ifaces_sync(&session->state, &session->devs);
 	if (err)
 		msg_error("cannot detach from %s: %s", name, strerror(-err));
 	else if (!found)
@@ -30,32 +40,46 @@ static int down_interface(struct session *session, const char *name)
 	return err || !found ? EXIT_FAILED : EXIT_DONE;
 }
 
+static int down_everything(struct session *session)
+{
+	int err = session_down(session);
+
+	if (err)
+		msg_error("cannot take everything down: %s", strerror(-err));
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+/*
+ * What this version cannot read, or what is left of a namespace that has gone: the pins go all the
+ * same, and with them the links.
+ */
+static int down_remains(struct session *session)
+{
+	int err = 0;
+
+	if (session->pins.lock < 0)
+		err = pins_lock(&session->pins);
+	if (!err)
+		err = pins_remove(session->pins.dir);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
 int cmd_down(const struct invocation *call)
 {
 	struct session session;
-	int err, code = EXIT_DONE;
+	int err, code = EXIT_FAILED;
 
 	if (call->argc > 2)
 		return cmd_usage("down", "at most one interface");
-	err = session_read(&session, call->netns);
+	err = session_change(&session, call->netns);
 	if (!err)
-		err = pins_lock(&session.pins);
-	if (!err && call->argc == 2) {
-		code = down_interface(&session, call->argv[1]);
-	} else if (!err) {
-		err = session_down(&session);
-		if (err)
-			msg_error("cannot take everything down: %s", strerror(-err));
-	} else if (err == -ENOENT || err == -EPROTO || err == -EIO) {
-		/* Nothing that this version can read: what is pinned goes all the same. */
-		err = pins_lock(&session.pins);
-		if (!err)
-			err = pins_remove(session.pins.dir);
-		if (!err && call->argc == 2) {
-			msg_error("nothing is running here");
-			code = EXIT_FAILED;
-		}
-	}
+		code = call->argc == 2 ? down_interface(&session, call->argv[1])
+				       : down_everything(&session);
+	else if (err == -ENOENT && call->argc == 2)
+		msg_error("nothing is running here");
+	else if (err == -ENOENT || err == -EPROTO || err == -EIO ||
+		 (err == -ENXIO && pins_exist(&session.pins)))
+		code = down_remains(&session);
 	session_close(&session);
-	return err ? EXIT_FAILED : code;
+	return code;
 }

@@ -249,7 +249,8 @@ static void mend_arrow(const struct invocation *call)
 		if (strcmp(call->argv[i], "-"))
 			continue;
 		length = readlink("/proc/self/fd/1", path, sizeof(path) - 1);
-		if (length <= 0 || fstat(STDOUT_FILENO, &st) || !S_ISREG(st.st_mode) || st.st_size)
+		if (length <= 0 || fstat(STDOUT_FILENO, &st) || !S_ISREG(st.st_mode) || st.st_size ||
+		    fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND)
 			return;
 		path[length] = '\0';
 		snprintf(arrow, sizeof(arrow), "-> %s", strrchr(path, '/') + 1);
@@ -506,11 +507,9 @@ int cmd_zero(const struct invocation *call)
 
 	if (call->argc != 1)
 		return cmd_usage("zero", "it takes no words");
-	err = session_read(&session, call->netns);
+	err = session_change(&session, call->netns);
 	if (err == -ENOENT)
 		msg_error("nothing is running here");
-	if (!err)
-		err = pins_lock(&session.pins);
 	if (!err) {
 		err = commit_zero(&session.state);
 		if (err)

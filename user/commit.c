@@ -24,6 +24,23 @@ static unsigned int ifindex_lookup(const char *name, void *context)
 	return dev ? dev->ifindex : UINT32_MAX;
 }
 
+/* Names that no interface has: once each, where they follow each other. */
+static void note_missing(const struct config *config, const struct netdevs *devs)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const char *name = config->rules[i].ifname;
+
+		if (!*name || !strcmp(name, last) || netdev_by_name(devs, name))
+			continue;
+		msg_note("there is no interface \"%s\" now: its rules rest until it is back and "
+			 "the rules are applied again",
+			 name);
+		last = name;
+	}
+}
+
 static int compile_rules(const struct config *config, const struct netdevs *devs,
 			 struct tables *tables)
 {
@@ -148,8 +165,9 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 	running->options = config->options;
 	running->rule_count = config->rule_count;
 	running->interface_count = config->interface_count;
-	memcpy(running->interfaces, config->interfaces,
-	       config->interface_count * sizeof(*config->interfaces));
+	if (config->interface_count)
+		memcpy(running->interfaces, config->interfaces,
+		       config->interface_count * sizeof(*config->interfaces));
 	memset(&value, 0, sizeof(value));
 	value.running = *running;
 	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
@@ -347,8 +365,8 @@ static void iface_remove(const struct state *state, unsigned int ifindex)
 	bpf_map_delete_elem(state->map[MAP_ifaces], &ifindex);
 }
 
-/* What the pipeline knows of every interface; those that have gone are taken out. */
-static int ifaces_sync(const struct state *state, const struct netdevs *devs)
+/* Those that have gone are taken out. */
+int ifaces_sync(const struct state *state, const struct netdevs *devs)
 {
 	unsigned int key, next;
 	struct attachment attachment;
@@ -379,9 +397,41 @@ static int ifaces_sync(const struct state *state, const struct netdevs *devs)
 	return err;
 }
 
+bool commit_is_current(const struct state *state, const struct config *config,
+		       const struct netdevs *devs)
+{
+	struct attachment attachment;
+	unsigned int *list;
+	size_t count;
+	bool current = !attachment_list(state, &list, &count);
+
+	for (size_t i = 0; i < count && current; i++) {
+		const struct netdev *dev = netdev_by_index(devs, list[i]);
+
+		current = dev && !attachment_get(state, list[i], &attachment) &&
+			  !strcmp(attachment.name, dev->name);
+	}
+	for (size_t i = 0; i < devs->count && current; i++)
+		if (wanted_mode(config, devs->list[i].name) >= 0)
+			current = !attachment_get(state, devs->list[i].ifindex, &attachment);
+	free(list);
+	return current;
+}
+
+static bool source_rule_has_ports(const struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if ((rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
+		    (rule->from.ports.min || rule->to.ports.min))
+			return true;
+	}
+	return false;
+}
+
 /* The switch: from here on the new rules hold. */
-static int settings_write(const struct state *state, const struct config *config, __u32 slot,
-			  bool guard)
+static int settings_write(const struct state *state, const struct config *config)
 {
 	struct settings settings;
 	__u32 zero = 0;
@@ -389,11 +439,12 @@ static int settings_write(const struct state *state, const struct config *config
 
 	if (err)
 		return err;
-	settings.active = slot;
-	settings.generation++;
+	settings.generation++; /* its lowest bit is the slot that was just filled */
 	settings.flags = config->options.tcp_loose ? SETTING_TCP_LOOSE : 0;
-	if (guard)
+	if (sysctl_needs_guard(config))
 		settings.flags |= SETTING_GUARD_LOOPBACK;
+	if (source_rule_has_ports(config))
+		settings.flags |= SETTING_PORTS_OUT;
 	settings.timeout_least = ~0U;
 	for (int i = 0; i < TIMEOUT_COUNT; i++) {
 		settings.timeout[i] = config->options.timeout[i] * settings.hz;
@@ -412,11 +463,74 @@ static int check_limits(const struct state *state, const struct config *config)
 			state->running.options.flows, config->options.flows);
 		return -EINVAL;
 	}
-	if (config->interface_count > STATE_INTERFACES_MAX) {
-		msg_error("more than %d interfaces", STATE_INTERFACES_MAX);
+	if (config->interface_count > XFWD_INTERFACES_MAX) {
+		msg_error("more than %d interfaces", XFWD_INTERFACES_MAX);
 		return -E2BIG;
 	}
 	return 0;
+}
+
+/* The guard comes before the sysctl that it is for. */
+static int guard_on(const struct state *state)
+{
+	struct settings settings;
+	__u32 zero = 0;
+	int err = state_settings(state, &settings);
+
+	settings.flags |= SETTING_GUARD_LOOPBACK;
+	return err ? err : bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
+}
+
+static int write_beside(struct state *state, const struct config *config,
+			const struct tables *tables)
+{
+	struct settings settings;
+	int err = state_settings(state, &settings);
+	__u32 slot = !settings_active(&settings);
+
+	if (!err)
+		err = give_counters(state);
+	if (!err)
+		err = ruleset_write(state, slot, config, tables);
+	if (!err)
+		err = running_write(state, slot, config);
+	if (err)
+		msg_error("cannot write the rules: %s", strerror(-err));
+	return err;
+}
+
+/* All that can fail, beside what is in force. Prints what is wrong. */
+static int prepare(struct state *state, const struct pins *pins, const struct config *config,
+		   const struct netdevs *devs, struct attached *fresh)
+{
+	int err = attach_wanted(state, pins, config, devs, fresh);
+
+	if (err)
+		return err;
+	if (sysctl_needs_guard(config))
+		err = guard_on(state);
+	if (!err)
+		err = ifaces_sync(state, devs);
+	if (err) {
+		msg_error("cannot write what is known of the interfaces: %s", strerror(-err));
+		return err;
+	}
+	return sysctl_sync(state, config, devs);
+}
+
+/* The new rules hold already: what goes wrong here is said, and undoes nothing. */
+static void tidy_up(const struct state *state, const struct pins *pins, const struct config *config,
+		    const struct netdevs *devs, bool keep)
+{
+	int err = detach_unwanted(state, pins, config, devs, keep);
+
+	if (!err)
+		err = ifaces_sync(state, devs);
+	if (err)
+		msg_error(
+			"the rules are in force, but interfaces that they do not name could not be "
+			"detached: %s",
+			strerror(-err));
 }
 
 int commit(struct state *state, const struct pins *pins, struct config *config,
@@ -424,44 +538,23 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 {
 	struct attached fresh = { 0 };
 	struct tables tables = { 0 };
-	struct settings settings;
-	bool guard = false;
-	__u32 slot;
 	int err;
 
 	err = check_limits(state, config);
-	if (err)
-		return err;
-	err = state_settings(state, &settings);
 	if (!err)
 		err = give_slots(state, config);
+	if (!err)
+		err = compile_rules(config, devs, &tables);
 	if (err)
 		return err;
-	err = compile_rules(config, devs, &tables);
-	if (err)
-		return err;
-	slot = !settings.active;
-	err = give_counters(state);
+	note_missing(config, devs);
+	err = write_beside(state, config, &tables);
 	if (!err)
-		err = ruleset_write(state, slot, config, &tables);
+		err = prepare(state, pins, config, devs, &fresh);
 	if (!err)
-		err = running_write(state, slot, config);
-	if (err) {
-		msg_error("cannot write the rules: %s", strerror(-err));
-		goto out;
-	}
-	err = attach_wanted(state, pins, config, devs, &fresh);
+		err = settings_write(state, config);
 	if (!err)
-		err = sysctl_sync(state, config, devs, &guard);
-	if (!err)
-		err = ifaces_sync(state, devs);
-	if (!err)
-		err = settings_write(state, config, slot, guard);
-	if (!err)
-		err = detach_unwanted(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
-	if (!err)
-		err = ifaces_sync(state, devs);
-out:
+		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	for (size_t i = 0; i < fresh.count && err; i++)
 		detach_interface(state, pins, fresh.ifindex[i]);
 	free(fresh.ifindex);

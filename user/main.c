@@ -33,6 +33,12 @@ static const struct command commands[] = {
 	  "Rules that stay keep their handles, counters and flows. FILE \"-\" is standard input.\n"
 	  "--dry-run only says what would change.",
 	  cmd_apply },
+	{ "run", "FILE", "apply the file and stay: follow changes, and forward faster for it",
+	  "In the foreground, for a service manager (scripts/xfwd.service). While it is there, flows\n"
+	  "keep their next hops, masquerade follows addresses, and interfaces that come back are\n"
+	  "attached. SIGHUP loads FILE again; one that is invalid changes nothing. When it ends,\n"
+	  "whichever way, rules, flows and attachments stay.",
+	  cmd_run },
 	{ "check", "FILE", "parse and validate a file; needs neither root nor a kernel", NULL,
 	  cmd_check },
 	{ "add", "RULE", "append a rule", RULE_HELP, cmd_add },

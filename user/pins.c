@@ -102,8 +102,9 @@ static int enter_netns(const char *name)
 	snprintf(path, sizeof(path), "%s/%s", NETNS_RUN, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0) {
+		err = errno == ENOENT ? -ENXIO : -errno;
 		msg_error("cannot open network namespace \"%s\": %s", name, strerror(errno));
-		return -ENXIO;
+		return err;
 	}
 	if (setns(fd, CLONE_NEWNET)) {
 		err = -errno;
@@ -145,11 +146,25 @@ static int make_dir(const char *path)
 	return mkdir(path, 0700) && errno != EEXIST ? cannot("make", path) : 0;
 }
 
+static void name_folders(struct pins *pins, const char *netns)
+{
+	pins->lock = -1;
+	pins->named = netns;
+	strcpy(pins->dir, PINS_ROOT "/host");
+	strcpy(pins->loading, PINS_ROOT "/host-loading");
+	if (!netns)
+		return;
+	strcpy(pins->dir, PINS_ROOT "/netns/");
+	append_escaped(pins->dir, sizeof(pins->dir), netns);
+	strcpy(pins->loading, PINS_ROOT "/netns-loading/");
+	append_escaped(pins->loading, sizeof(pins->loading), netns);
+}
+
 int pins_open(struct pins *pins, const char *netns, bool create)
 {
 	int err;
 
-	pins->lock = -1;
+	name_folders(pins, netns);
 	err = check_privilege();
 	if (!err)
 		err = check_mounts();
@@ -157,17 +172,12 @@ int pins_open(struct pins *pins, const char *netns, bool create)
 		err = mount_bpffs(create);
 	if (!err && netns)
 		err = enter_netns(netns);
-	if (err)
-		return err;
-	strcpy(pins->dir, PINS_ROOT "/host");
-	strcpy(pins->loading, PINS_ROOT "/host-loading");
-	if (netns) {
-		strcpy(pins->dir, PINS_ROOT "/netns/");
-		append_escaped(pins->dir, sizeof(pins->dir), netns);
-		strcpy(pins->loading, PINS_ROOT "/netns-loading/");
-		append_escaped(pins->loading, sizeof(pins->loading), netns);
-	}
-	return 0;
+	return err;
+}
+
+bool pins_exist(const struct pins *pins)
+{
+	return !access(pins->dir, F_OK);
 }
 
 /* Who holds the lock, from /proc/locks: "1: FLOCK ADVISORY WRITE 1234 00:1f:1 0 EOF". */

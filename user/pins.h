@@ -16,15 +16,17 @@
 struct pins {
 	char dir[PATH_MAX];
 	char loading[PATH_MAX]; /* a state that is not complete yet */
+	bool named; /* of a namespace given by name */
 	int lock; /* -1: not held */
 };
 
 /*
- * Enters the namespace (NULL: stays) and finds the folder's name; mounts bpffs where it is missing
- * and `create` says so. Prints what is wrong. 0 or -errno; -ENOENT without `create`: nothing is
- * loaded.
+ * Finds the folder's name, mounts bpffs where it is missing and `create` says so, and enters the
+ * namespace (NULL: stays). Prints what is wrong. 0 or -errno; -ENOENT without `create`: nothing is
+ * loaded; -ENXIO: there is no such namespace.
  */
 int pins_open(struct pins *pins, const char *netns, bool create);
+bool pins_exist(const struct pins *pins);
 /* One writer at a time: waits for another a while, then names it. 0 or -errno. */
 int pins_lock(struct pins *pins);
 void pins_unlock(struct pins *pins);

@@ -23,19 +23,34 @@ static void session_init(struct session *session)
 	loader_listen();
 }
 
+static int open_running(struct session *session)
+{
+	int err = state_open(&session->state, &session->pins);
+
+	if (err)
+		return err;
+	session->open = true;
+	return state_config(&session->state, &session->config);
+}
+
 int session_read(struct session *session, const char *netns)
 {
 	int err;
 
 	session_init(session);
 	err = pins_open(&session->pins, netns, false);
+	return err ? err : open_running(session);
+}
+
+int session_change(struct session *session, const char *netns)
+{
+	int err;
+
+	session_init(session);
+	err = pins_open(&session->pins, netns, false);
 	if (!err)
-		err = state_open(&session->state, &session->pins);
-	if (!err) {
-		session->open = true;
-		err = state_config(&session->state, &session->config);
-	}
-	return err;
+		err = pins_lock(&session->pins);
+	return err ? err : open_running(session);
 }
 
 /* A state that is there but is of a namespace that has gone, or was cut short, is replaced. */
@@ -120,13 +135,15 @@ int session_down(struct session *session)
 {
 	unsigned int *list = NULL;
 	size_t count = 0;
-	int err = attachment_list(&session->state, &list, &count);
+	int err;
 
+	/* Sysctls first: while route_localnet is on, the programs have to guard it. */
+	err = sysctl_restore(&session->state, NULL);
+	if (!err)
+		err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++)
 		err = detach_interface(&session->state, &session->pins, list[i]);
 	free(list);
-	if (!err)
-		err = sysctl_restore(&session->state);
 	if (!err)
 		err = pins_remove(session->pins.dir);
 	return err;

@@ -26,8 +26,11 @@ struct session {
  * default one.
  */
 int session_read(struct session *session, const char *netns);
+/* The same with the writers' lock, for changes to what is running. -ENOENT without a word, too. */
+int session_change(struct session *session, const char *netns);
 /*
- * For writing. `flows`: how many a new flow table is for. Prints what is wrong.
+ * For writing rules: loads what is not loaded. `options`: what for (NULL: the defaults). Prints what
+ * is wrong.
  */
 int session_write(struct session *session, const char *netns, const struct options *options);
 /* Do the interfaces that `config` names exist? What does not goes to diag. 0 or -ENODEV. */

@@ -68,7 +68,7 @@ static int check_layout(const struct state *state)
 	return -EPROTO;
 }
 
-static int read_running(struct state *state)
+static int read_running(struct state *state, const struct pins *pins)
 {
 	union {
 		struct running running;
@@ -76,17 +76,24 @@ static int read_running(struct state *state)
 	} value;
 	struct settings settings;
 	int err = state_settings(state, &settings);
+	__u32 active = settings_active(&settings);
 
 	if (!err)
-		err = bpf_map_lookup_elem(state->map[MAP_running], &settings.active, &value);
+		err = bpf_map_lookup_elem(state->map[MAP_running], &active, &value);
 	if (err) {
 		msg_error("cannot read the running state: %s", strerror(-err));
 		return err;
 	}
 	state->running = value.running;
-	if (value.running.netns_cookie != state_netns_cookie())
+	if (value.running.netns_cookie == state_netns_cookie())
+		return 0;
+	if (pins->named)
 		return -ENOENT; /* of a namespace of the same name that is gone */
-	return 0;
+	msg_error(
+		"what is pinned in %s belongs to another network namespace: run xfwd there, or here "
+		"with -n NAME",
+		pins->dir);
+	return -EXDEV;
 }
 
 int state_open(struct state *state, const struct pins *pins)
@@ -112,7 +119,7 @@ int state_open(struct state *state, const struct pins *pins)
 			err = -EIO; /* there is a state, and it is damaged */
 	}
 	if (!err)
-		err = read_running(state);
+		err = read_running(state, pins);
 	if (err)
 		state_close(state);
 	return err;
@@ -180,7 +187,7 @@ int state_config(const struct state *state, struct config *config)
 		return -ENOMEM;
 	config->rule_count = running->rule_count;
 	config->rule_room = running->rule_count;
-	err = read_records(state, settings.active, config->rules, running->rule_count);
+	err = read_records(state, settings_active(&settings), config->rules, running->rule_count);
 	if (err)
 		msg_error("cannot read the running rules: %s", strerror(-err));
 	return err;

@@ -39,8 +39,6 @@ enum state_map {
 		MAP_COUNT,
 };
 
-#define STATE_INTERFACES_MAX 256
-
 /* What goes with the rule records: one value of the map `running`. */
 struct running {
 	__u64 netns_cookie; /* which namespace: a name may be taken by another later */
@@ -49,7 +47,7 @@ struct running {
 	__u32 next_slot; /* counter slots in use are below */
 	__u32 interface_count;
 	struct options options;
-	struct interface interfaces[STATE_INTERFACES_MAX];
+	struct interface interfaces[XFWD_INTERFACES_MAX];
 };
 
 struct state {
@@ -67,5 +65,10 @@ int state_config(const struct state *state, struct config *config);
 /* SO_NETNS_COOKIE of the namespace this process is in; 0 where the kernel has none (before 5.14). */
 __u64 state_netns_cookie(void);
 int state_settings(const struct state *state, struct settings *settings);
+/* Which of the two sets of everything is in force. */
+static inline __u32 settings_active(const struct settings *settings)
+{
+	return settings->generation & 1;
+}
 
 #endif

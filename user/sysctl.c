@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attach.h"
 #include "msg.h"
 
 #define IP_FORWARD "net/ipv4/ip_forward"
@@ -193,29 +194,49 @@ static int restore(const struct state *state, const struct config *config)
 	return err;
 }
 
-int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs,
-		bool *guard)
+bool sysctl_needs_guard(const struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].kind == RULE_DNAT && target_is_loopback(&config->rules[i]))
+			return true;
+	return false;
+}
+
+int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs)
 {
 	bool allowed = config->options.sysctl;
+	struct attachment attachment;
 	char path[XFWD_SYSCTL_PATH];
 	int err = restore(state, config);
 
-	*guard = false;
 	if (!err && needs_forwarding(config))
 		err = set_forwarding(state, devs, allowed);
 	for (size_t i = 0; i < devs->count && !err; i++) {
 		const struct netdev *dev = &devs->list[i];
 
-		if (!strcmp(dev->name, "lo") || !needs_localnet(config, dev->name))
+		if (attachment_get(state, dev->ifindex, &attachment) ||
+		    !needs_localnet(config, dev->name))
 			continue;
-		*guard = true;
 		snprintf(path, sizeof(path), "net/ipv4/conf/%s/route_localnet", dev->name);
 		err = set_one(state, path, allowed);
 	}
 	return err;
 }
 
-int sysctl_restore(const struct state *state)
+int sysctl_restore(const struct state *state, const char *ifname)
 {
-	return restore(state, NULL);
+	char path[XFWD_SYSCTL_PATH];
+	char before[XFWD_SYSCTL_VALUE];
+	int err;
+
+	if (!ifname)
+		return restore(state, NULL);
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/route_localnet", ifname);
+	memset(path + strlen(path), 0, sizeof(path) - strlen(path));
+	if (bpf_map_lookup_elem(state->map[MAP_saved_sysctls], path, before))
+		return 0;
+	err = sysctl_write(path, before);
+	if (!err)
+		err = bpf_map_delete_elem(state->map[MAP_saved_sysctls], path);
+	return err;
 }

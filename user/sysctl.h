@@ -10,11 +10,13 @@
 /*
  * Sets what the configuration needs and is not so yet, says so, and puts back what an earlier
  * configuration needed and this one does not. With `set sysctl off` it only says what is missing.
- * *guard: route_localnet is on somewhere, so loopback addresses must be kept off the wire.
+ * Only attached interfaces get route_localnet: the programs keep loopback addresses off their wires.
  */
-int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs,
-		bool *guard);
-/* Everything as it was before xfwd. */
-int sysctl_restore(const struct state *state);
+int sysctl_sync(const struct state *state, const struct config *config,
+		const struct netdevs *devs);
+/* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
+int sysctl_restore(const struct state *state, const char *ifname);
+/* Will sysctl_sync() make loopback addresses reachable from the wire? */
+bool sysctl_needs_guard(const struct config *config);
 
 #endif

@@ -134,6 +134,19 @@ struct bpf_redir_neigh {
 	};
 };
 
+#define BPF_F_CURRENT_NETNS (-1)
+
+struct bpf_sock;
+
+struct bpf_sock_tuple {
+	struct {
+		__be32 saddr;
+		__be32 daddr;
+		__be16 sport;
+		__be16 dport;
+	} ipv4;
+};
+
 struct bpf_timer {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));

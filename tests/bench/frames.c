@@ -4,8 +4,9 @@
  *
  * Attaches its counter to the server's eth0 (and, if asked, the static forwarder to the edge's),
  * and then takes commands from standard input, one a line, with one line of JSON for each:
- *   send COUNT STRIDE CHECK       that many frames, as fast as they go
- *   time MILLISECONDS STRIDE      as many frames as fit
+ *   send COUNT STRIDE CHECK FLOW    that many frames, as fast as they go, from flow number FLOW on
+ *   time MILLISECONDS STRIDE        as many frames as fit
+ * From one frame to the next, the flow's number grows by STRIDE. CHECK: verify all checksums, too.
  * What it attached goes away with it.
  */
 #include <arpa/inet.h>
@@ -17,7 +18,6 @@
 #include <net/if.h>
 #include <linux/if_link.h>
 #include <sched.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +30,8 @@
 
 struct options {
 	const char *client, *edge, *server;
-	const char *counter; /* xdp, tc, none */
-	const char *forward; /* static, pass, none */
+	const char *counter; /* xdp, none */
+	const char *forward; /* static, none */
 	const char *kind;
 	unsigned int size, flows, rules, cpu;
 };
@@ -102,27 +102,14 @@ static void attach_xdp(struct bpf_program *prog, const char *netns, const char *
 
 static void attach_counter(struct bench *b)
 {
-	LIBBPF_OPTS(bpf_tc_hook, hook, .attach_point = BPF_TC_INGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, tc, .prog_fd = bpf_program__fd(b->skel->progs.frames_count_tc));
-
 	if (!strcmp(b->opt.counter, "xdp"))
 		attach_xdp(b->skel->progs.frames_count_xdp, b->opt.server, "eth0");
-	if (strcmp(b->opt.counter, "tc"))
-		return;
-	enter(b->opt.server);
-	hook.ifindex = ifindex("eth0");
-	bpf_tc_hook_create(&hook);
-	errno = -bpf_tc_attach(&hook, &tc);
-	if (errno)
-		die("attach the counter by tc");
 }
 
 static void attach_forward(struct bench *b)
 {
 	unsigned int way, zero = 0;
 
-	if (!strcmp(b->opt.forward, "pass"))
-		attach_xdp(b->skel->progs.frames_pass, b->opt.edge, "eth0");
 	if (strcmp(b->opt.forward, "static"))
 		return;
 	attach_xdp(b->skel->progs.frames_forward, b->opt.edge, "eth0");
@@ -240,14 +227,15 @@ static void say(const struct tally *t, const struct frames_count *from)
 	fflush(stdout);
 }
 
-static void command_send(struct bench *b, unsigned long long frames, unsigned int stride, bool check)
+static void command_send(struct bench *b, unsigned long long frames, unsigned int stride,
+			 unsigned int check, unsigned int first)
 {
 	struct tally t = { .sent = frames };
 	struct frames_count from;
 
 	b->skel->bss->config.stride = stride;
 	b->skel->bss->config.check = check;
-	b->skel->bss->next_flow = 0;
+	b->skel->bss->next_flow = first;
 	count_read(b, &from);
 	t.seconds = live(b, frames);
 	count_read(b, &t.count);
@@ -279,12 +267,12 @@ static void command_time(struct bench *b, double seconds, unsigned int stride)
 static void serve(struct bench *b)
 {
 	unsigned long long number;
-	unsigned int stride, check;
+	unsigned int stride, check, first;
 	char line[128];
 
 	while (fgets(line, sizeof(line), stdin)) {
-		if (sscanf(line, "send %llu %u %u", &number, &stride, &check) == 3)
-			command_send(b, number, stride, check);
+		if (sscanf(line, "send %llu %u %u %u", &number, &stride, &check, &first) == 4)
+			command_send(b, number, stride, check, first);
 		else if (sscanf(line, "time %llu %u", &number, &stride) == 2)
 			command_time(b, number / 1000.0, stride);
 		else
@@ -295,8 +283,8 @@ static void serve(struct bench *b)
 static void usage(void)
 {
 	fprintf(stderr, "usage: frames --client NS --edge NS --server NS --flows N --rules N\n"
-			"  [--size BYTES] [--kind translated|routed|local] [--count xdp|tc|none]\n"
-			"  [--forward static|pass|none] [--cpu N]\n");
+			"  [--size BYTES] [--kind translated|routed|local] [--count xdp|none]\n"
+			"  [--forward static|none] [--cpu N]\n");
 	exit(2);
 }
 

@@ -9,6 +9,7 @@ Everything made is taken away again by close(), and by close_all() at the end or
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import time
 
@@ -51,6 +52,7 @@ class Hosts:
         self.id = f"xb-{secrets.token_hex(3)}"
         self.client, self.edge, self.server = (f"{self.id}-{h}" for h in ("client", "edge", "server"))
         self.processes = []
+        self.directories = []
         open_hosts.append(self)
         for ns in self.namespaces():
             run(f"ip netns add {ns}")
@@ -148,6 +150,8 @@ class Hosts:
         for ns in self.namespaces():
             if os.path.exists(f"/run/netns/{ns}"):
                 subprocess.run(["ip", "netns", "delete", ns], check=False)
+        for directory in self.directories:
+            shutil.rmtree(directory, ignore_errors=True)
 
     def __enter__(self):
         return self
@@ -179,8 +183,8 @@ class Frames:
         self.process.stdin.flush()
         return self.answer()
 
-    def send(self, count, stride=1, check=False):
-        return self.ask(f"send {count} {stride} {int(check)}")
+    def send(self, count, check=False, first=0):
+        return self.ask(f"send {count} 1 {int(check)} {first}")
 
     def time(self, seconds):
         """In an order unlike that in which the flows were made: no cache guesses it."""

@@ -47,6 +47,20 @@ class Peer:
                             count=self.counter, forward=self.forward, **more)
 
 
+class Generator(Peer):
+    """Nothing but the generator: counted where the edge would begin."""
+    name = "generator"
+    kind = "routed"
+    gro = False
+
+    def frames(self, hosts, rules, flows, size=60, **more):
+        hosts.server, server = hosts.edge, hosts.server
+        try:
+            return super().frames(hosts, rules, flows, size, **more)
+        finally:
+            hosts.server = server
+
+
 class Ceiling(Peer):
     name = "ceiling"
     forward = "static"
@@ -198,6 +212,6 @@ def find(program):
 
 
 def all_peers():
-    peers = [Xfwd("native"), Xfwd("tc"), Xfwd("auto"), Ceiling(), Routing(), Nft(), Nft(plain=True),
+    peers = [Xfwd("native"), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Routing(), Nft(), Nft(plain=True),
              Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

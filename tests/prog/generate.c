@@ -10,7 +10,7 @@
 #include "print.h"
 #include "../unit/random.h"
 
-/* The first of the ranges are one mask each: masks of both ends multiply, and there are only 256. */
+/* The first ranges are one mask each: masks of both ends multiply, and there are only 256. */
 #define ONE_MASK 6
 
 static const struct prefix_choice {
@@ -39,6 +39,12 @@ static const uint32_t snat_targets[] = {
 static const struct port_range ranges[] = {
 	{ 53, 53 },     { 80, 80 },     { 80, 80 },     { 1000, 1003 },  { 5000, 5003 },
 	{ 5000, 5000 }, { 5001, 5016 }, { 1020, 1030 }, { 1024, 65535 }, { 8080, 8080 },
+};
+
+/* Where the test's own source ports are. */
+static const struct port_range plain_sources[] = {
+	{ 8192, 16383 },
+	{ 16384, 32767 },
 };
 
 /* Wide: two flows that choose at random do not meet, and no test packet has such a port. */
@@ -131,7 +137,8 @@ static void random_rule(uint64_t *random, const struct taste *taste, struct rule
 		random_prefix(random, &rule->to.prefix);
 	if (rule->protocols && !(rule->protocols & RULE_ICMP)) {
 		if (!random_below(random, 6))
-			rule->from.ports = ranges[random_below(random, ONE_MASK)];
+			rule->from.ports = taste->plain ? PICK(random, plain_sources)
+							: ranges[random_below(random, ONE_MASK)];
 		if (random_below(random, 2))
 			rule->to.ports = PICK(random, ranges);
 	}

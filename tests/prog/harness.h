@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A network namespace with an edge in it, the programs loaded as the command loads them, and packets
- * run through them with BPF_PROG_TEST_RUN.
+ * A network namespace with an edge in it, the programs loaded as the command loads them, and
+ * packets run through them with BPF_PROG_TEST_RUN.
  *
  *	hosts 198.51.100.2-9 ── eth0 198.51.100.1  edge  10.0.0.1 eth1 ── hosts 10.0.0.2-9
  *
@@ -61,6 +61,7 @@ struct place {
 struct outcome {
 	enum verdict verdict;
 	int action;
+	bool any_drop; /* of the model: the packet is dropped, for whatever reason */
 	struct frame out;
 };
 

@@ -92,12 +92,13 @@ static uint32_t masks_in_use(void)
 	const struct state *running = &harness.session.state;
 	struct ruleset *ruleset = calloc(1, sizeof(*ruleset));
 	struct settings settings;
-	__u32 zero = 0, id, count;
+	__u32 zero = 0, active, id, count;
 	int fd;
 
 	assert_non_null(ruleset);
 	assert_int_equal(state_settings(running, &settings), 0);
-	assert_int_equal(bpf_map_lookup_elem(running->map[MAP_rulesets], &settings.active, &id), 0);
+	active = settings_active(&settings);
+	assert_int_equal(bpf_map_lookup_elem(running->map[MAP_rulesets], &active, &id), 0);
 	fd = bpf_map_get_fd_by_id(id);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_map_lookup_elem(fd, &zero, ruleset), 0);

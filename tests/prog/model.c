@@ -281,11 +281,6 @@ static struct model_flow *find_flow(struct model *m, const struct tuple *tuple, 
 	return NULL;
 }
 
-static void remove_flow(struct model *m, struct model_flow *flow)
-{
-	*flow = m->flows[--m->flow_count];
-}
-
 /* What packets of this direction leave as. */
 static struct tuple translated(const struct model_flow *flow, int direction)
 {
@@ -316,12 +311,25 @@ static bool connection_closed(const struct model_flow *flow)
 	return either & TCP_RST || both & TCP_FIN;
 }
 
-/* The flow that the packet belongs to; the end of one that it opens anew. */
+static void count_flow(const struct walk *w, const struct model_flow *flow)
+{
+	for (int stage = 0; stage < STAGE_COUNT; stage++)
+		if (flow->rule[stage] >= 0)
+			w->m->counters[flow->rule[stage]].flows++;
+}
+
+/* The flow that the packet belongs to; a connection that it opens anew begins again. */
 static struct model_flow *packet_flow(struct walk *w, int *direction)
 {
 	struct model_flow *flow;
 	struct model *m = w->m;
 
+	if (w->p.fragment && w->p.has_ports && m->fragment_count < MODEL_FLOWS) {
+		/* the newest counts */
+		memmove(m->fragments + 1, m->fragments,
+			m->fragment_count++ * sizeof(m->fragments[0]));
+		m->fragments[0] = (struct model_fragment){ w->p.tuple, w->p.id };
+	}
 	if (w->p.later) {
 		for (size_t i = 0; i < m->fragment_count; i++) {
 			struct model_fragment *f = &m->fragments[i];
@@ -338,28 +346,20 @@ static struct model_flow *packet_flow(struct walk *w, int *direction)
 	flow = w->p.has_ports ? find_flow(m, &w->p.tuple, direction) : NULL;
 	if (flow && !*direction && w->p.tuple.proto == IPPROTO_TCP && w->p.begins &&
 	    connection_closed(flow)) {
-		remove_flow(m, flow);
-		return NULL;
+		flow->tcp_seen[0] = flow->tcp_seen[1] = 0;
+		count_flow(w, flow);
 	}
 	return flow;
 }
 
 static void account(struct walk *w, struct model_flow *flow, int d)
 {
-	struct model *m = w->m;
-
 	count_rule(w, flow->rule[STAGE_IN]);
 	count_rule(w, flow->rule[STAGE_OUT]);
 	if (w->p.tuple.proto == IPPROTO_TCP && !w->p.later) {
 		if (!(w->p.tcp_flags & TCP_RST))
 			flow->tcp_seen[d] &= ~TCP_RST;
 		flow->tcp_seen[d] |= w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
-	}
-	if (w->p.fragment && !w->p.later && m->fragment_count < MODEL_FLOWS) {
-		/* the newest counts */
-		memmove(m->fragments + 1, m->fragments,
-			m->fragment_count++ * sizeof(m->fragments[0]));
-		m->fragments[0] = (struct model_fragment){ w->p.tuple, w->p.id };
 	}
 }
 
@@ -472,7 +472,12 @@ static enum verdict may_begin(const struct walk *w)
 
 static bool is_multicast(uint32_t addr)
 {
-	return addr >> 28 >= 14;
+	return addr >> 28 == 14 || addr == UINT32_MAX;
+}
+
+static bool is_no_source(uint32_t addr)
+{
+	return addr >> 24 == 0 || addr >> 24 == 127 || is_multicast(addr);
 }
 
 /* By another flow, or by what the packet itself came as: an answer could not be told from it. */
@@ -531,6 +536,7 @@ static bool any_is_free(const struct walk *w, struct tuple leaves, const struct 
 struct wanted {
 	struct tuple leaves;
 	struct port_choice ports;
+	bool dport_unknown; /* it was free to choose, and no flow tells what it is */
 	struct model_flow flow;
 };
 
@@ -581,9 +587,7 @@ static enum verdict create(struct walk *w, struct wanted *want)
 	want->flow.tuple[0] = w->p.tuple;
 	want->flow.tuple[1] = tuple_reverse(&got);
 	m->flows[m->flow_count++] = want->flow;
-	for (int stage = 0; stage < STAGE_COUNT; stage++)
-		if (want->flow.rule[stage] >= 0)
-			m->counters[want->flow.rule[stage]].flows++;
+	count_flow(w, &want->flow);
 	return NO_VERDICT;
 }
 
@@ -628,7 +632,7 @@ static void want_destination(struct walk *w, struct wanted *want, int at)
 		want->leaves.dport += to->min - match->min;
 	} else if (want->leaves.dport < to->min || want->leaves.dport > to->max) {
 		/* any of the range */
-		w->m->chosen(w->m->context, &w->p.tuple, &got);
+		want->dport_unknown = !w->m->chosen(w->m->context, &w->p.tuple, &got);
 		want->leaves.dport = to->min;
 		if (got.dport >= to->min && got.dport <= to->max)
 			want->leaves.dport = got.dport;
@@ -641,28 +645,36 @@ static struct wanted wanted_new(const struct walk *w)
 }
 
 /*
+ * Would a rule take what answers the packet for something new? Coming in, that takes a socket of
+ * this host, and it has none.
+ */
+static bool answer_is_taken(const struct walk *w)
+{
+	struct tuple answer = tuple_reverse(&w->p.tuple);
+	const struct config *config = w->m->config;
+	uint8_t proto = w->p.tuple.proto;
+
+	if (w->place.program != TC_EGRESS)
+		return false;
+	if (!w->place.local &&
+	    translates(rule_at(w, model_first_match(config, STAGE_OUT, !w->place.iface, &answer))))
+		return true;
+	if (proto == IPPROTO_ICMP || (proto == IPPROTO_TCP && !config->options.tcp_loose))
+		return false;
+	return translates(rule_at(w, model_first_match(config, STAGE_IN, w->place.iface, &answer)));
+}
+
+/*
  * No rule translates the packet, but one would translate what answers it: so the connection is
  * remembered, and the answer goes back as it is.
  */
 static enum verdict begin_untranslated(struct walk *w, enum verdict otherwise)
 {
-	struct tuple answer = tuple_reverse(&w->p.tuple);
 	struct wanted want = wanted_new(w);
-	struct way way;
-	int at;
 
-	if (w->xdp || may_begin(w) != NO_VERDICT || is_multicast(w->p.tuple.daddr))
+	if (w->xdp || may_begin(w) != NO_VERDICT || is_multicast(w->p.tuple.daddr) ||
+	    !answer_is_taken(w))
 		return otherwise;
-	at = model_first_match(w->m->config, STAGE_OUT, w->place.iface, &answer);
-	if (!translates(rule_at(w, at)))
-		return otherwise;
-	/* What a rule out does to the packet itself is for the hook there. */
-	way = route(w->p.tuple.daddr, w->p.length);
-	if (way.route != ROUTE_HERE && way.route != ROUTE_REFUSED) {
-		at = model_first_match(w->m->config, STAGE_OUT, way.iface, &w->p.tuple);
-		if (at >= 0 && rule_at(w, at)->kind != RULE_ACCEPT)
-			return otherwise;
-	}
 	if (reply_is_taken(w, &want.leaves))
 		return otherwise;
 	want.ports.keep = true;
@@ -676,6 +688,8 @@ static enum verdict begin_translated(struct walk *w, int at)
 	const struct rule *rule;
 	struct way way;
 
+	if (is_no_source(w->p.tuple.saddr))
+		return VERDICT_DROP_MARTIAN;
 	if (verdict == VERDICT_DROP_STRAY)
 		return VERDICT_PASS_STRAY;
 	if (verdict != NO_VERDICT)
@@ -686,6 +700,10 @@ static enum verdict begin_translated(struct walk *w, int at)
 		return VERDICT_PASS_TO_TC;
 	if (way.route == ROUTE_REFUSED)
 		return VERDICT_DROP_UNREACHABLE;
+	if (want.dport_unknown) {
+		w->out->any_drop = w->m->counters_unknown = true;
+		return VERDICT_DROP_RULE;
+	}
 	at = -1;
 	if (way.route == ROUTE_HERE)
 		want.flow.ends_here[0] = true;
@@ -720,6 +738,19 @@ static enum verdict begin_ingress(struct walk *w)
 	return begin_untranslated(w, VERDICT_PASS_ACCEPT);
 }
 
+/* Does a rule match ports and translate sources? Then what has no ports may be meant. */
+static bool asks_for_ports(const struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if ((rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
+		    (rule->from.ports.min || rule->to.ports.min))
+			return true;
+	}
+	return false;
+}
+
 static enum verdict begin_egress(struct walk *w)
 {
 	struct tuple answer = tuple_reverse(&w->p.tuple);
@@ -728,15 +759,29 @@ static enum verdict begin_egress(struct walk *w)
 	enum verdict verdict;
 	int at, d;
 
-	if (!w->place.local && w->p.has_ports && find_flow(w->m, &answer, &d))
-		return VERDICT_PASS_DONE;
+	if (w->p.has_ports && find_flow(w->m, &answer, &d)) {
+		if (!w->place.local)
+			return VERDICT_PASS_DONE;
+		if (may_begin(w) != NO_VERDICT)
+			return VERDICT_PASS_STRAY;
+		want.flow.ends_here[1] = true;
+		want_source(w, &want, -1, w->place.iface);
+		return create(w, &want);
+	}
 	at = model_first_match(w->m->config, STAGE_OUT, w->place.iface, &w->p.tuple);
 	rule = rule_at(w, at);
+	if (!rule && !w->place.local && !w->p.has_ports && asks_for_ports(w->m->config)) {
+		if (w->p.broken)
+			return VERDICT_DROP_MALFORMED;
+		if (w->p.later)
+			return VERDICT_DROP_FRAGMENT;
+	}
 	if (!rule)
-		return VERDICT_PASS_NO_RULE;
+		return begin_untranslated(w, VERDICT_PASS_NO_RULE);
 	if (!translates(rule)) {
 		count_rule(w, at);
-		return rule->kind == RULE_DROP ? VERDICT_DROP_RULE : VERDICT_PASS_ACCEPT;
+		return rule->kind == RULE_DROP ? VERDICT_DROP_RULE
+					       : begin_untranslated(w, VERDICT_PASS_ACCEPT);
 	}
 	if (is_multicast(w->p.tuple.daddr) || !w->p.tuple.saddr)
 		return VERDICT_PASS_NO_RULE;
@@ -789,8 +834,6 @@ static enum verdict ingress(struct walk *w)
 	enum verdict verdict;
 	int d = 0;
 
-	if (on_loopback(w))
-		return VERDICT_DROP_MARTIAN;
 	flow = packet_flow(w, &d);
 	if (!flow) {
 		verdict = begin_ingress(w);
@@ -838,8 +881,11 @@ void model_run(struct model *model, struct place place, const struct frame *in,
 
 	w.xdp = program_is_xdp(place.program);
 	outcome->out = *in;
+	outcome->any_drop = false;
 	outcome->action = w.xdp ? ACTION_XDP_PASS : ACTION_TC_UNSPEC;
 	verdict = parse(&w);
+	if (verdict == NO_VERDICT && place.program != TC_EGRESS && on_loopback(&w))
+		verdict = VERDICT_DROP_MARTIAN;
 	if (verdict == NO_VERDICT && w.xdp && w.p.fragment)
 		verdict = VERDICT_PASS_TO_TC;
 	if (verdict == NO_VERDICT && w.xdp && place.program != XDP_WIRE && is_partial(&w))

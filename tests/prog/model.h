@@ -46,6 +46,7 @@ struct model {
 	struct model_fragment fragments[MODEL_FLOWS];
 	size_t fragment_count;
 	struct model_counter *counters; /* one a rule */
+	bool counters_unknown; /* a packet was dropped for a choice that nobody saw */
 	/* The translated tuple of the flow that began with `first`; false: there is none. */
 	bool (*chosen)(void *context, const struct tuple *first, struct tuple *translated);
 	void *context;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Random packets through the programs under random rules, and through the model: verdict, action and
- * every byte of what leaves are the same, and in the end all counters and the flow table.
+ * Random packets through the programs under random rules, and through the model: verdict, action
+ * and every byte of what leaves are the same, and in the end all counters and the flow table.
  */
 #include "generate.h"
 

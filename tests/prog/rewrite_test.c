@@ -2,8 +2,8 @@
 /*
  * Named packets: what comes in, and every byte of what goes out.
  *
- * A case runs once for each ingress program. What XDP passes on goes to tc_ingress next, as it would
- * in the kernel, and has to arrive there as it came.
+ * A case runs once for each ingress program. What XDP passes on goes to tc_ingress next, as it
+ * would in the kernel, and has to arrive there as it came.
  */
 #include "harness.h"
 

@@ -227,7 +227,7 @@ static void test_too_many(void **state)
 	for (unsigned int i = 0; i <= XFWD_RULES_MAX; i++)
 		length += snprintf(text + length, size - length, "drop from 10.%u.%u.%u\n", i >> 16,
 				   i >> 8 & 255, i & 255);
-	for (unsigned int i = 0; i <= XFWD_IFACES_MAX; i++)
+	for (unsigned int i = 0; i <= XFWD_INTERFACES_MAX; i++)
 		length += snprintf(text + length, size - length, "interface eth%u\n", i);
 
 	config_init(&config);

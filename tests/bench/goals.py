@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What xfwd should reach. Each goal compares two contenders of one row, or one with a bound."""
+import statistics
+
+
+class Goal:
+    """`of` divided by `to` has to be at least (or at most) `bound`; without `to`, `of` itself."""
+
+    def __init__(self, row, of, to, bound, least=True):
+        self.row, self.of, self.to, self.bound, self.least = row, of, to, bound, least
+
+    def value(self, rows):
+        """None: not measured."""
+        values = rows[self.row]["values"] if self.row in rows else {}
+        if not values.get(self.of) or (self.to and not values.get(self.to)):
+            return None
+        of = statistics.median(values[self.of])
+        return of / statistics.median(values[self.to]) if self.to else of
+
+    def score(self, rows):
+        """1: just reached; more: better."""
+        value = self.value(rows)
+        if value is None:
+            return None
+        return value / self.bound if self.least else self.bound / value
+
+    def spread(self, rows):
+        """The same of each turn: least and greatest."""
+        values = rows[self.row]["values"]
+        each = zip(values[self.of], values[self.to]) if self.to else ((v, 1) for v in values[self.of])
+        each = [a / b for a, b in each if b]
+        return min(each), max(each)
+
+
+def established(flows):
+    return f"established.{flows}"
+
+
+N, TC, AUTO = "xfwd native", "xfwd tc", "xfwd auto"
+
+GOALS = [
+    Goal(established(1000), N, "ceiling", 0.88),
+    Goal(established(50000), N, "ceiling", 0.82),
+    Goal(established(500000), N, "ceiling", 0.50),
+    Goal(established(1000), N, "nft map", 5),
+    Goal(established(50000), N, "nft map", 5),
+    Goal(established(500000), N, "nft map", 4),
+    Goal("new.1", N, "nft map", 4),
+    Goal("rules.established", "100k rules", "1 rule", 0.97),
+    Goal("rules.new", "100k rules", "1 rule", 0.90),
+    Goal("load.100000", "xfwd apply", None, 0.35, least=False),
+    Goal("load.100000.add", "xfwd add", None, 10, least=False),
+    Goal(established(1000), TC, "iptables", 1.5),
+    Goal("tcp.bulk.1", AUTO, "iptables", 1.15),
+    Goal("tcp.bulk.4", AUTO, "iptables", 1.15),
+    Goal("tcp.bulk.1", AUTO, "nginx", 2),
+    Goal("tcp.bulk.1", AUTO, "haproxy", 2),
+    Goal("tcp.connections", AUTO, "iptables", 1.2),
+    Goal("tcp.connections", AUTO, "nginx", 1.5),
+    Goal("tcp.answers.p99", AUTO, "routing", 1.0, least=False),
+    Goal("memory", "xfwd", None, 320, least=False),
+    Goal("uncovered.tcp", "with xfwd", "without", 0.97),
+    Goal("uncovered.udp", "with xfwd", "without", 0.97),
+    Goal("first", "xfwd add", None, 150, least=False),
+]
+
+# While there is no service that keeps next hops: the routing table is asked for every packet.
+WITHOUT_SERVICE = Goal(established(1000), N, "nft map", 3)

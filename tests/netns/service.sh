@@ -1,0 +1,398 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# `xfwd run`: kept next hops follow every change while it is there, and are not trusted without it.
+#
+# Inside is reached in two ways. What comes for 10.9.9.9 is counted by the interface it comes in at:
+# "the old place" is where it went before a change.
+#
+#	outside ──────────── eth0  edge  eth1 ──────────── eth0  inside
+#	198.51.100.2  198.51.100.1    │  10.0.0.1  10.0.0.2      10.9.9.9
+#	                              └─ eth2 ──────────── eth1
+#	                                 10.0.1.1  10.0.1.2
+. "$(dirname "$0")/lib.sh"
+MODES="auto native"
+
+two_ways() {
+	topology
+	second_way
+	ip -n "$INSIDE" address add 10.9.9.9/32 dev lo
+	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
+	ip -n "$EDGE" route add 10.9.9.9 via 10.0.1.2 metric 200
+	ip -n "$INSIDE" route add default via 10.0.1.1 metric 200
+	in_ns "$INSIDE" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
+		net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0 \
+		net.ipv4.conf.all.ignore_routes_with_linkdown=1
+	for_xdp "$OUTSIDE" eth0
+	for_xdp "$INSIDE" eth0
+	for_xdp "$INSIDE" eth1
+	in_ns "$INSIDE" nft -f - <<-END
+		table ip places {
+			chain in {
+				type filter hook prerouting priority -400
+				iifname eth0 ip daddr 10.9.9.9 counter
+				iifname eth1 ip daddr 10.9.9.9 counter
+				iifname other ip daddr 10.9.9.9 counter
+			}
+		}
+	END
+	serve "$INSIDE" tcp 10.9.9.9 2000-2001
+	serve "$INSIDE" udp 10.9.9.9 2000
+}
+
+second_way() {
+	link "$EDGE" eth2 10.0.1.1/24 "$INSIDE" eth1 10.0.1.2/24
+}
+
+# A veth takes frames from XDP while its peer polls, and XDP takes whole checksums only.
+for_xdp() { # NS INTERFACE
+	[[ $MODE != native ]] || in_ns "$1" ethtool -K "$2" gro on tx off >/dev/null
+}
+
+came() { # INTERFACE: how many packets came in there
+	in_ns "$INSIDE" nft -j list chain ip places in |
+		jq ".nftables[].rule.expr? // empty | select(.[0].match.right == \"$1\")[2].counter.packets"
+}
+
+run_service() { # rules on standard input
+	{ mode_lines && echo "interface eth2 { mode $MODE }" && cat; } >"$TMP/case/xfwd.conf"
+	run_again
+}
+
+run_again() {
+	rm -f "$TMP/case/notify"
+	socat -u "UNIX-RECV:$TMP/case/notify" "OPEN:$TMP/case/notified,creat,append" &
+	wait_until 5 test -S "$TMP/case/notify"
+	: >"$TMP/case/notified"
+	NOTIFY_SOCKET=$TMP/case/notify "$XFWD" -n "$EDGE" run "$TMP/case/xfwd.conf" &
+	SERVICE=$!
+	wait_until 10 notified READY=1
+}
+
+notified() { # TEXT
+	grep -aq "$1" "$TMP/case/notified"
+}
+
+forward_streams() { # of both protocols, whose UDP datagrams must all be answered
+	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
+	streams "$OUTSIDE" udp 198.51.100.1 2000 20
+	[[ $MODE != native ]] || (($(xdp_forwarded) > 100)) || fail "XDP does not forward"
+}
+
+xdp_forwarded() {
+	xfwd stats -j | jq .stats.xdp_ingress.forwarded.packets
+}
+
+now_ms() {
+	echo $(($(date +%s%N) / 1000000))
+}
+
+# Nothing comes to the old place later than MS after the change at `now_ms` SINCE; it comes to the new.
+moved() { # OLD NEW SINCE MS
+	local left=$(($3 + $4 - $(now_ms))) old new
+	((left < 0)) || sleep "$((left / 1000)).$(printf %03d $((left % 1000)))"
+	old=$(came "$1")
+	new=$(came "$2")
+	wait_until 10 more_than "$2" $((new + 100))
+	equal "packets that came to the old place" "$(came "$1")" "$old"
+}
+
+more_than() { # INTERFACE PACKETS
+	(($(came "$1") > $2))
+}
+
+route_moved() {
+	two_ways
+	forward_streams
+	local n
+	for n in 1 2 3; do
+		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+		moved eth0 eth1 "$(now_ms)" 200
+		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.0.2
+		moved eth1 eth0 "$(now_ms)" 200
+	done
+	in_ns "$EDGE" ip rule add iif eth0 to 10.9.9.9 lookup 7
+	ip -n "$EDGE" route add default via 10.0.1.2 table 7
+	moved eth0 eth1 "$(now_ms)" 200
+	streams_end
+}
+
+# Kept next hops are in use: the old way is taken until the lease runs out, and not for longer.
+stalled() {
+	two_ways
+	forward_streams
+	kill -STOP "$SERVICE"
+	local old since
+	since=$(now_ms)
+	ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+	old=$(came eth0)
+	sleep 0.3
+	(($(came eth0) > old + 50)) || fail "next hops are not kept"
+	moved eth0 eth1 "$since" 1000
+	kill -CONT "$SERVICE"
+	moved eth0 eth1 "$(now_ms)" 0
+	ip -n "$EDGE" route replace 10.9.9.9 via 10.0.0.2
+	moved eth1 eth0 "$(now_ms)" 200
+	streams_end
+}
+
+killed() {
+	two_ways
+	forward_streams
+	local since n
+	for n in 1 2; do
+		kill -9 "$SERVICE"
+		wait "$SERVICE" || true
+		since=$(now_ms)
+		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+		moved eth0 eth1 "$since" 1000
+		run_again
+		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.0.2
+		moved eth1 eth0 "$(now_ms)" 200
+	done
+	streams_end
+}
+
+stopped() {
+	two_ways
+	forward_streams
+	kill -TERM "$SERVICE"
+	wait "$SERVICE"
+	wait_until 5 notified STOPPING=1
+	ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+	moved eth0 eth1 "$(now_ms)" 100
+	equal "rules that stay" "$(rules)" "dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
+	streams_end
+}
+
+neighbour_moved() {
+	two_ways
+	ip -n "$INSIDE" link add other link eth0 address 02:00:00:00:00:77 type macvlan mode private
+	ip -n "$INSIDE" link set other up
+	forward_streams
+	ip -n "$EDGE" neigh replace 10.0.0.2 lladdr 02:00:00:00:00:77 dev eth1 nud permanent
+	moved eth0 other "$(now_ms)" 200
+	ip -n "$EDGE" neigh replace 10.0.0.2 lladdr "$(mac "$INSIDE" eth0)" dev eth1 nud reachable
+	moved other eth0 "$(now_ms)" 200
+	ip -n "$EDGE" neigh flush dev eth1
+	streams_end
+}
+
+mac() { # NS INTERFACE
+	ip -n "$1" -j link show "$2" | jq -r '.[0].address'
+}
+
+# What XDP and tc forward does not make the kernel ask again: the service does.
+neighbour_confirmed() {
+	two_ways
+	in_ns "$EDGE" sysctl -qw net.ipv4.neigh.eth1.base_reachable_time_ms=2000 \
+		net.ipv4.neigh.eth1.delay_first_probe_time=1
+	forward_streams
+	local n
+	for n in 1 2 3; do
+		wait_until 12 confirmed_within 1
+		wait_until 12 confirmed_before 3
+	done
+	equal "lookups since" "$(($(generation) < 20))" 1
+	streams_end
+}
+
+# iproute2 shows used/confirmed/updated, in seconds.
+confirmed_ago() {
+	ip -n "$EDGE" -s neigh show 10.0.0.2 dev eth1 | sed -nE 's:.*used [0-9]+/([0-9]+)/.*:\1:p'
+}
+
+confirmed_within() {
+	(($(confirmed_ago) <= $1))
+}
+
+confirmed_before() {
+	(($(confirmed_ago) >= $1))
+}
+
+generation() {
+	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/hop_leases" key 0 0 0 0 |
+		jq .formatted.value.generation
+}
+
+tcp_streams() {
+	run_service <<-END
+		dnat in eth0 tcp to :2000-2001 -> 10.9.9.9
+		masquerade out eth1 tcp to 10.9.9.9:2001
+	END
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
+	masquerades
+}
+
+masquerades() { # through the rule that names eth1
+	contains "$(ask "$OUTSIDE" tcp 198.51.100.1 2001)" "10.0.0.1 "
+}
+
+interface_down() {
+	two_ways
+	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
+	ip -n "$EDGE" link set eth1 down
+	moved eth0 eth1 "$(now_ms)" 200
+	ip -n "$EDGE" link set eth1 up
+	wait_until 5 is_up "$EDGE" eth1
+	streams_go_on
+	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
+	moved eth1 eth0 "$(now_ms)" 200
+	streams_end
+}
+
+interface_made_again() {
+	two_ways
+	ip -n "$EDGE" route delete 10.9.9.9 via 10.0.1.2
+	tcp_streams
+	ip -n "$EDGE" link delete eth1
+	sleep 0.3 # with nothing there
+	link "$EDGE" eth1 10.0.0.1/24 "$INSIDE" eth0 10.0.0.2/24
+	for_xdp "$INSIDE" eth0
+	ip -n "$INSIDE" route add default via 10.0.0.1
+	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
+	wait_until 5 mode_is_on eth1
+	streams_go_on
+	wait_until 5 masquerades
+
+	ip -n "$EDGE" link delete eth0
+	link "$OUTSIDE" eth0 198.51.100.2/24 "$EDGE" eth0 198.51.100.1/24
+	for_xdp "$OUTSIDE" eth0
+	wait_until 5 mode_is_on eth0
+	wait_until 5 masquerades
+	equal "attachments" "$(xfwd status -j | jq '.interfaces | length')" 3
+	streams_end
+}
+
+same_index() { # one that has the index of the one before, made before anyone could look
+	two_ways
+	ip -n "$EDGE" route delete 10.9.9.9 via 10.0.1.2
+	tcp_streams
+	local index
+	index=$(ip -n "$EDGE" -j link show eth1 | jq '.[0].ifindex')
+	kill -STOP "$SERVICE"
+	ip -n "$EDGE" link delete eth1
+	ip -n "$EDGE" link add eth1 index "$index" type veth peer name eth0 netns "$INSIDE"
+	end_of_link "$EDGE" eth1 10.0.0.1/24
+	end_of_link "$INSIDE" eth0 10.0.0.2/24
+	kill -CONT "$SERVICE"
+	for_xdp "$INSIDE" eth0
+	ip -n "$INSIDE" route add default via 10.0.0.1
+	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
+	streams_go_on
+	wait_until 5 masquerades
+	equal "programs at eth1's tcx hooks" "$(in_ns "$EDGE" "$PEER" tcx eth1)" 2
+	streams_end
+}
+
+address_changed() {
+	two_ways
+	serve "$OUTSIDE" udp 0.0.0.0 53
+	serve "$OUTSIDE" tcp 0.0.0.0 80
+	run_service <<<"masquerade out eth0 from 10.0.0.0/8"
+	streams "$INSIDE" tcp 198.51.100.2 80 5
+	contains "$(ask "$INSIDE" udp 198.51.100.2 53 4321)" "198.51.100.1 "
+	printf 'address %s 198.51.100.1/24 dev eth0\n' delete add | ip -n "$EDGE" -batch -
+	streams_end
+	equal "flows that an address that is back leaves" "$(flow_count dport 53)" 1
+	ip -n "$EDGE" address add 198.51.100.9/24 dev eth0
+	streams_none
+	ip -n "$EDGE" address delete 198.51.100.1/24 dev eth0
+	[[ -n $(ip -n "$EDGE" address show to 198.51.100.9) ]] ||
+		ip -n "$EDGE" address add 198.51.100.9/24 dev eth0
+	wait_until 2 flows_gone
+	contains "$(ask "$INSIDE" udp 198.51.100.2 53 4321)" "198.51.100.9 "
+	contains "$(ask "$INSIDE" tcp 198.51.100.2 80)" "198.51.100.9 "
+}
+
+streams_none() {
+	STREAMS=()
+}
+
+flows_gone() {
+	[[ $(flow_count dst 198.51.100.1) == 0 ]]
+}
+
+reloads() {
+	two_ways
+	forward_streams
+	echo "dnat in eth0 tcp to :3000 -> 10.9.9.9:2000" >>"$TMP/case/xfwd.conf"
+	kill -HUP "$SERVICE"
+	wait_until 5 rule_count_is 2
+	wait_until 5 notified RELOADING=1
+	contains "$(ask "$OUTSIDE" tcp 198.51.100.1 3000)" "198.51.100.2 "
+	echo "dnat in eth0 tcp to :99999 -> 10.9.9.9" >>"$TMP/case/xfwd.conf"
+	: >"$TMP/case/notified"
+	kill -HUP "$SERVICE"
+	wait_until 5 notified READY=1
+	grep -q "xfwd.conf:.*port out of range" "$TMP/log"
+	grep -q "was not loaded: the rules that were in force stay" "$TMP/log"
+	equal rules "$(rules | wc -l)" 2
+	kill -0 "$SERVICE"
+	xfwd add "dnat in eth0 tcp to :3001 -> 10.9.9.9:2000"
+	contains "$(ask "$OUTSIDE" tcp 198.51.100.1 3001)" "198.51.100.2 "
+	ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+	moved eth0 eth1 "$(now_ms)" 200
+	streams_end
+}
+
+rule_count_is() {
+	[[ $(rules | wc -l) == "$1" ]]
+}
+
+refuses() { # a second one, and files as `apply` does
+	topology
+	second_way
+	echo "dnat in eth0 tcp to :99999 -> 10.9.9.9" >"$TMP/case/bad"
+	equal "status for a bad file" "$(status_of xfwd run "$TMP/case/bad")" 2
+	contains "$(said)" "port out of range"
+	echo "dnat in eth7 tcp to :80 -> 10.9.9.9" >"$TMP/case/bad"
+	equal "status for an unknown interface" "$(status_of xfwd run "$TMP/case/bad")" 2
+	equal "status for standard input" "$(status_of xfwd run -)" 2
+	run_service <<<"dnat in eth0 tcp to :2000 -> 10.9.9.9"
+	equal "status of a second" "$(status_of xfwd run "$TMP/case/xfwd.conf")" 1
+	contains "$(said)" "is there already, as process $SERVICE"
+	kill -9 "$SERVICE"
+	wait "$SERVICE" || true
+	run_again
+}
+
+down_and_up() { # the service finds the state that an `apply` makes in place of another
+	two_ways
+	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
+	xfwd down
+	wait_until 2 notified "Nothing is loaded"
+	kill -HUP "$SERVICE"
+	wait_until 5 rule_count_is 1
+	xfwd down
+	xfwd apply "$TMP/case/xfwd.conf"
+	streams "$OUTSIDE" udp 198.51.100.1 2000 20
+	wait_until 5 hops_are_kept
+	ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+	moved eth0 eth1 "$(now_ms)" 200
+	streams_end
+}
+
+hops_are_kept() {
+	(($(generation) > 0)) && xfwd_hops | grep -q .
+}
+
+xfwd_hops() {
+	bpftool -j map dump pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/hops_in_use" | jq -c '.[]'
+}
+
+each_mode "a route moves" route_moved
+each_mode "the service is stalled" stalled
+each_mode "kill -9 under load" killed
+each_mode "stopped by SIGTERM" stopped
+each_mode "a neighbour's link-layer address changes" neighbour_moved
+each_mode "neighbours in use are confirmed" neighbour_confirmed
+each_mode "an interface goes down and up" interface_down
+each_mode "an interface is deleted and made again" interface_made_again
+each_mode "and with the same index" same_index
+each_mode "masquerade follows an address" address_changed
+once "SIGHUP: good and bad files" reloads
+once "what is refused" refuses
+once "down and apply beside it" down_and_up
+finish
