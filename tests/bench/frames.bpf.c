@@ -180,8 +180,8 @@ static __always_inline int frame_count(void *data, const void *end)
 SEC("xdp")
 int frames_count_xdp(struct xdp_md *xdp)
 {
-	return frame_count((void *)(long)xdp->data, (void *)(long)xdp->data_end) ? XDP_DROP :
-										   XDP_PASS;
+	return frame_count((void *)(long)xdp->data, (void *)(long)xdp->data_end) ? XDP_DROP
+										 : XDP_PASS;
 }
 
 /* Does nothing: what a test run itself costs. */
@@ -219,8 +219,8 @@ int frames_forward(struct xdp_md *xdp)
 	dport = bpf_htons(bpf_ntohs(f.udp->dest) - FRAMES_PUBLIC_PORT + FRAMES_TARGET_PORT);
 	check = csum_replace32(f.ip->check, f.ip->saddr, saddr);
 	check = csum_replace32(check, f.ip->daddr, daddr);
-	f.ip->check = csum_replace16(check, bpf_htons(FRAMES_TTL << 8),
-				     bpf_htons((FRAMES_TTL - 1) << 8));
+	f.ip->check =
+		csum_replace16(check, bpf_htons(FRAMES_TTL << 8), bpf_htons((FRAMES_TTL - 1) << 8));
 	check = csum_replace32(f.udp->check, f.ip->saddr, saddr);
 	check = csum_replace32(check, f.ip->daddr, daddr);
 	f.udp->check = csum_replace16(check, f.udp->dest, dport);

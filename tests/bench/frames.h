@@ -13,18 +13,18 @@
 #include <linux/types.h>
 #endif
 
-#define FRAMES_MAGIC        0x78667764
-#define FRAMES_PORT_BITS    14
-#define FRAMES_PORTS        (1 << FRAMES_PORT_BITS)
-#define FRAMES_SOURCE_PORT  16384 /* + k % FRAMES_PORTS */
-#define FRAMES_PUBLIC_PORT  16384 /* + slot % FRAMES_PORTS */
-#define FRAMES_TARGET_PORT  40960 /* the same */
-#define FRAMES_LOCAL_PORT   9
-#define FRAMES_SOURCE       0xc6120001 /* 198.18.0.1 + k / FRAMES_PORTS */
-#define FRAMES_PUBLIC       0xc6336401 /* 198.51.100.1 + slot / FRAMES_PORTS */
-#define FRAMES_TARGET       0x0a000002 /* 10.0.0.2, the same */
-#define FRAMES_EDGE         0x0a000001 /* 10.0.0.1: what the clients are hidden behind */
-#define FRAMES_TTL          64
+#define FRAMES_MAGIC       0x78667764
+#define FRAMES_PORT_BITS   14
+#define FRAMES_PORTS       (1 << FRAMES_PORT_BITS)
+#define FRAMES_SOURCE_PORT 16384 /* + k % FRAMES_PORTS */
+#define FRAMES_PUBLIC_PORT 16384 /* + slot % FRAMES_PORTS */
+#define FRAMES_TARGET_PORT 40960 /* the same */
+#define FRAMES_LOCAL_PORT  9
+#define FRAMES_SOURCE      0xc6120001 /* 198.18.0.1 + k / FRAMES_PORTS */
+#define FRAMES_PUBLIC      0xc6336401 /* 198.51.100.1 + slot / FRAMES_PORTS */
+#define FRAMES_TARGET      0x0a000002 /* 10.0.0.2, the same */
+#define FRAMES_EDGE        0x0a000001 /* 10.0.0.1: what the clients are hidden behind */
+#define FRAMES_TTL         64
 
 enum frames_kind {
 	FRAMES_TRANSLATED, /* to the public address; arrives from the edge at the target */

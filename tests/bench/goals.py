@@ -14,8 +14,7 @@ class Goal:
         values = rows[self.row]["values"] if self.row in rows else {}
         if not values.get(self.of) or (self.to and not values.get(self.to)):
             return None
-        of = statistics.median(values[self.of])
-        return of / statistics.median(values[self.to]) if self.to else of
+        return statistics.median(self.turns(rows))
 
     def score(self, rows):
         """1: just reached; more: better."""
@@ -24,12 +23,12 @@ class Goal:
             return None
         return value / self.bound if self.least else self.bound / value
 
-    def spread(self, rows):
-        """The same of each turn: least and greatest."""
+    def turns(self, rows):
+        """Of each turn by itself, in which one contender came shortly after the other."""
         values = rows[self.row]["values"]
-        each = zip(values[self.of], values[self.to]) if self.to else ((v, 1) for v in values[self.of])
-        each = [a / b for a, b in each if b]
-        return min(each), max(each)
+        if not self.to:
+            return values[self.of]
+        return [a / b for a, b in zip(values[self.of], values[self.to]) if b]
 
 
 def established(flows):

@@ -56,7 +56,7 @@ def established(bench, row, title, contenders):
                 c.verify()
         for c in contenders:  # finds how many frames a system call should take
             c.frames.time(0.01)
-        values = alternating(contenders, bench.repeats,
+        values = alternating(contenders, bench.turns,
                              lambda c, i: c.frames.time(bench.seconds)["mpps"])
     bench.add(row, title, "Mpps", values)
 
@@ -113,7 +113,8 @@ def uncovered(bench, row, title, contenders):
             wait_until("the UDP socket", lambda h=c.hosts: h.in_ns(
                 h.edge, ["ss", "-Hlun", "sport = :9"]))
             c.frames.send(1000)
+            c.frames.time(0.01)
             if (arrived := udp_arrived(c.hosts)) < 990:  # those in its queue are not counted
                 raise BenchError(f"{c.label}: {arrived} of 1000 datagrams reached the socket")
-        values = alternating(contenders, bench.repeats, measure)
+        values = alternating(contenders, bench.turns, measure)
     bench.add(row, title, "Mpps", values)

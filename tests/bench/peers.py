@@ -190,7 +190,7 @@ class Nginx(Proxy):
     def set_up_tcp(self, hosts):
         self.run(hosts, f"load_module {self.modules};\n"
                  "daemon off; worker_processes 2; pid DIR/pid; error_log stderr crit;\n"
-                 "worker_rlimit_nofile 65536; events { worker_connections 16384; }\n"
+                 "events { worker_connections 4096; }\n"
                  "stream { server { listen 198.51.100.1:5201 backlog=16384 reuseport;\n"
                  "tcp_nodelay on; proxy_pass 10.0.0.2:5201; } }\n",
                  "nginx", "-e", "stderr", "-c", "CONF")
@@ -201,9 +201,9 @@ class Haproxy(Proxy):
     needs = ("haproxy",)
 
     def set_up_tcp(self, hosts):
-        self.run(hosts, "global\n maxconn 20000\n nbthread 2\ndefaults\n mode tcp\n"
+        self.run(hosts, "global\n maxconn 4000\n nbthread 2\ndefaults\n mode tcp\n"
                  " timeout connect 5s\n timeout client 1m\n timeout server 1m\n"
-                 "listen l\n bind 198.51.100.1:5201 backlog 16384\n server s 10.0.0.2:5201\n",
+                 "listen l\n bind 198.51.100.1:5201 backlog 4096\n server s 10.0.0.2:5201\n",
                  "haproxy", "-db", "-q", "-f", "CONF")
 
 

@@ -34,8 +34,8 @@ def goal_lines(rows):
         if value is None:
             yield what, "–", "", bound, "not measured"
         else:
-            least, most = goal.spread(rows)
-            yield (what, number(value), f"{number(least)} – {number(most)}", bound,
+            turns = goal.turns(rows)
+            yield (what, number(value), f"{number(min(turns))} – {number(max(turns))}", bound,
                    "reached" if goal.score(rows) >= 1 else f"{goal.score(rows):.0%}")
 
 
@@ -88,8 +88,8 @@ def write(bench, directory):
     plots = plot_all(rows, directory, bench)
     with open(os.path.join(directory, "report.md"), "w") as file:
         file.write(f"# xfwd: benchmark\n\n{machine()}. All contenders of a row ran in turn, "
-                   f"{bench.repeats} times; medians. A speed says something only as a ratio to "
-                   "another one of the same row.\n\n## Ratios and goals\n\n"
+                   f"{bench.repeats} times or more. Ratios are medians of the turns' own ratios; a "
+                   "speed alone says something about this machine only.\n\n## Ratios and goals\n\n"
                    f"{goals_text(rows, True)}\n\n## Measurements\n\n{rows_text(rows, True)}\n")
         notes = [f"- {row['title']}: {row['note']}" for row in rows.values() if row["note"]]
         notes += [f"- Not measured: {text}" for text in bench.skipped]

@@ -15,6 +15,7 @@ def with_hosts(bench, contenders, start_server, measure):
     with ExitStack() as stack:
         for c in contenders:
             c.hosts = stack.enter_context(Hosts(bench.xfwd))
+            c.hosts.cpu = bench.cpu
             c.address = getattr(c.peer, "address", PUBLIC)
             start_server(c.hosts)
             c.peer.set_up_tcp(c.hosts)
@@ -45,13 +46,18 @@ def bulk(bench, row, title, peers, streams):
 
 
 def echo_server(hosts):
-    hosts.start(hosts.server, [f"{PROGRAMS}/tcp", "serve", str(TCP_PORT)])
+    hosts.start(hosts.server, pinned(hosts, [f"{PROGRAMS}/tcp", "serve", str(TCP_PORT)]))
     hosts.wait_listening(hosts.server, TCP_PORT)
 
 
+def pinned(hosts, command):
+    """Both ends on one CPU: how long another one takes to wake up is not the question here."""
+    return ["taskset", "-c", str(hosts.cpu), *command]
+
+
 def tcp_client(c, what, seconds):
-    out = c.hosts.in_ns(c.hosts.client, [f"{PROGRAMS}/tcp", what, c.address, str(TCP_PORT),
-                                         str(seconds)], timeout=60)
+    command = [f"{PROGRAMS}/tcp", what, c.address, str(TCP_PORT), str(seconds)]
+    out = c.hosts.in_ns(c.hosts.client, pinned(c.hosts, command), timeout=60)
     return json.loads(out)
 
 

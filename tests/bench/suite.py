@@ -20,7 +20,8 @@ class Bench:
         self.xfwd, self.args = xfwd, args
         self.quick = args.quick or args.ci
         self.repeats, self.cpu = args.repeats, args.cpu
-        self.seconds = args.duration or (0.15 if self.quick else 0.5)
+        self.turns = 2 * args.repeats + 1  # of what is measured in a fraction of a second
+        self.seconds = args.duration or (0.07 if self.quick else 0.2)
         self.tcp_seconds = args.duration or (1 if self.quick else 2)
         self.short_seconds = args.duration or (0.3 if self.quick else 1)
         self.began = time.monotonic()

@@ -246,9 +246,7 @@ interface_made_again() {
 	two_ways
 	ip -n "$EDGE" route delete 10.9.9.9 via 10.0.1.2
 	tcp_streams
-	ip -n "$EDGE" link delete eth1
-	sleep 0.3 # with nothing there
-	link "$EDGE" eth1 10.0.0.1/24 "$INSIDE" eth0 10.0.0.2/24
+	make_again eth1 10.0.0.1/24 "$INSIDE" 10.0.0.2/24
 	for_xdp "$INSIDE" eth0
 	ip -n "$INSIDE" route add default via 10.0.0.1
 	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
@@ -256,13 +254,35 @@ interface_made_again() {
 	streams_go_on
 	wait_until 5 masquerades
 
-	ip -n "$EDGE" link delete eth0
-	link "$OUTSIDE" eth0 198.51.100.2/24 "$EDGE" eth0 198.51.100.1/24
+	make_again eth0 198.51.100.1/24 "$OUTSIDE" 198.51.100.2/24
 	for_xdp "$OUTSIDE" eth0
 	wait_until 5 mode_is_on eth0
 	wait_until 5 masquerades
-	equal "attachments" "$(xfwd status -j | jq '.interfaces | length')" 3
+	attached 3
 	streams_end
+}
+
+# It comes up when its rules are in force: what came before would meet none of them, and be refused.
+make_again() { # INTERFACE ADDRESS/LEN NS ADDRESS/LEN
+	local before
+	ip -n "$EDGE" link delete "$1"
+	wait_until 5 attached 2
+	before=$(rules_generation)
+	ip -n "$EDGE" link add "$1" type veth peer name eth0 netns "$3"
+	wait_until 1 attached 3
+	wait_until 1 eval "((\$(rules_generation) > $before))"
+	end_of_link "$EDGE" "$1" "$2"
+	end_of_link "$3" eth0 "$4"
+	wait_until 5 is_up "$EDGE" "$1"
+}
+
+attached() { # HOW-MANY
+	[[ $(xfwd status -j | jq '.interfaces | length') == "$1" ]]
+}
+
+rules_generation() {
+	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" key 0 0 0 0 |
+		jq .formatted.value.generation
 }
 
 same_index() { # one that has the index of the one before, made before anyone could look

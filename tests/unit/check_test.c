@@ -62,6 +62,8 @@ static void test_good(void **state)
 		"snat out eth0 udp -> 10.0.0.5-10.0.0.9:1024-65535 random",
 		"masquerade",
 		"masquerade out any tcp,udp -> :1024-65535 random",
+		"masquerade out any -> :1024-65535",
+		"snat out any icmp -> 10.0.0.5-10.0.0.9:1024-65535",
 	};
 
 	(void)state;
@@ -134,9 +136,9 @@ static const struct {
 	{ "drop to :80", "a.conf:1:9: a port needs tcp or udp\n"
 			 "    drop to :80\n"
 			 "            ^~~\n" },
-	{ "masquerade -> :1024-65535", "a.conf:1:15: a port needs tcp or udp\n"
-				       "    masquerade -> :1024-65535\n"
-				       "                  ^~~~~~~~~~~\n" },
+	{ "redirect -> :8080", "a.conf:1:13: a port needs tcp or udp\n"
+			       "    redirect -> :8080\n"
+			       "                ^~~~~\n" },
 	{ "drop icmp to :80", "a.conf:1:14: icmp has no ports\n"
 			      "    drop icmp to :80\n"
 			      "                 ^~~\n" },
@@ -237,8 +239,8 @@ static void test_too_many(void **state)
 	assert_string_equal(printed(&diag), "a.conf:1048577:1: more than 1048576 rules\n"
 					    "    drop from 10.16.0.0\n"
 					    "    ^~~~\n"
-					    "a.conf:1052674:1: more than 4096 interfaces\n"
-					    "    interface eth4096\n"
+					    "a.conf:1048834:1: more than 256 interfaces\n"
+					    "    interface eth256\n"
 					    "    ^~~~~~~~~\n");
 	diag_free(&diag);
 	origins_free(&origins);

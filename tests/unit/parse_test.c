@@ -106,6 +106,7 @@ static const struct {
 	const char *text;
 	const char *printed;
 } good_rules[] = {
+	{ "redirect tcp to :80 into :8080", "redirect tcp to :80 -> :8080" },
 	{ "accept", NULL },
 	{ "drop", NULL },
 	{ "dnat in eth0 tcp to 203.0.113.7:443 -> 10.0.0.5:8443", NULL },
@@ -363,8 +364,8 @@ static void test_config(void **state)
 	assert_config("set flows 1M\nset flows 64", "set flows 64\n");
 	assert_config("set flows 2K; set timeout udp 2m; set timeout tcp 2h",
 		      "set flows 2K\nset timeout tcp 2h\nset timeout udp 2m\n");
-	assert_config("set timeout \"icmp\" 1\nset timeout tcp-closing 30d",
-		      "set timeout tcp-closing 30d\nset timeout icmp 1s\n");
+	assert_config("set timeout \"icmp\" 1\nset timeout tcp-closing 14d",
+		      "set timeout tcp-closing 14d\nset timeout icmp 1s\n");
 	assert_config("set tcp loose on\nset sysctl off", "set tcp loose on\nset sysctl off\n");
 	assert_config("set tcp loose off\nset sysctl on", "");
 	assert_config("interface eth0\ninterface interface { }\n",
@@ -414,10 +415,10 @@ static const struct {
 				"    set timeout gre 1m\n                ^~~\n" },
 	{ "set timeout udp 1w", "a.conf:1:17: \"1w\" is not a duration (30s, 2m, 1h, 1d)\n"
 				"    set timeout udp 1w\n                    ^~\n" },
-	{ "set timeout udp 0s", "a.conf:1:17: timeout out of range (1s-30d)\n"
+	{ "set timeout udp 0s", "a.conf:1:17: timeout out of range (1s-14d)\n"
 				"    set timeout udp 0s\n                    ^~\n" },
-	{ "set timeout udp 31d", "a.conf:1:17: timeout out of range (1s-30d)\n"
-				 "    set timeout udp 31d\n                    ^~~\n" },
+	{ "set timeout udp 15d", "a.conf:1:17: timeout out of range (1s-14d)\n"
+				 "    set timeout udp 15d\n                    ^~~\n" },
 	{ "set sysctl yes", "a.conf:1:12: unknown word \"yes\"; expected on or off\n"
 			    "    set sysctl yes\n               ^~~\n" },
 	{ "interface {}", "a.conf:1:11: unexpected \"{\"; expected a name\n"

@@ -239,7 +239,7 @@ static void test_config(void **state)
 	static const char expected[] = "set flows 96K\n"
 				       "set timeout tcp-opening 90s\n"
 				       "set timeout tcp 2h\n"
-				       "set timeout udp 30d\n"
+				       "set timeout udp 14d\n"
 				       "set timeout icmp 61s\n"
 				       "set timeout other 1m\n"
 				       "set tcp loose on\n"
@@ -261,7 +261,7 @@ static void test_config(void **state)
 	config.options.flows = 96 * 1024;
 	config.options.timeout[TIMEOUT_TCP_OPENING] = 90;
 	config.options.timeout[TIMEOUT_TCP_ESTABLISHED] = 7200;
-	config.options.timeout[TIMEOUT_UDP] = 30 * 24 * 3600;
+	config.options.timeout[TIMEOUT_UDP] = 14 * 24 * 3600;
 	config.options.timeout[TIMEOUT_ICMP] = 61;
 	config.options.timeout[TIMEOUT_OTHER] = 60;
 	config.options.tcp_loose = 1;
