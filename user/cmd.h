@@ -42,10 +42,17 @@ int cmd_status(const struct invocation *call);
 int cmd_stats(const struct invocation *call);
 int cmd_down(const struct invocation *call);
 
+/*
+ * The exit code of a command that read rules, after 0 or -errno; findings are printed. An invalid
+ * input is the user's to mend; anything else failed.
+ */
+int cmd_outcome(const struct invocation *call, const struct diag *diag, int err);
 /* Says that the words are wrong, and returns EXIT_USAGE. */
 int cmd_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The words from argv[first] on, with blanks between; free() it. NULL: out of memory. */
 char *cmd_join(const struct invocation *call, int first);
+/* A JSON string of text that may be anything: bytes that are no UTF-8 become '?'. */
+json_t *cmd_string(const char *text);
 /* Prints the object, takes it, and returns the exit code. */
 int cmd_json(const struct invocation *call, json_t *object);
 

@@ -148,10 +148,8 @@ static int read_filter(const struct invocation *call, int first, const struct co
 }
 
 struct printer {
-	const struct invocation *call;
 	const struct config *config;
 	json_t *array;
-	size_t count;
 };
 
 /* The handle behind a flow: of the rule that translates its destination, else its source. */
@@ -216,14 +214,13 @@ static int flow_line(const struct flow_view *flow, void *context)
 	       proto, flow->state, there, back, orig->packets, reply->packets, orig->bytes,
 	       reply->bytes, flow->idle_ms / 1000, flow->expires_ms / 1000,
 	       flow_handle(printer->config, orig));
-	printer->count++;
 	return 0;
 }
 
 static int show_flows(const struct invocation *call, struct session *session,
 		      const struct flow_filter *filter)
 {
-	struct printer printer = { .call = call, .config = &session->config };
+	struct printer printer = { .config = &session->config };
 	int err = 0;
 
 	if (call->json)

@@ -35,9 +35,10 @@ static int failed(const char *what, int err)
 
 static json_t *rule_json(const struct rule *rule, const char *text, const struct rule_counter *sum)
 {
-	json_t *object = json_pack("{s:I, s:s, s:I, s:I, s:I}", "handle", (json_int_t)rule->handle,
-				   "text", text, "flows", (json_int_t)sum->flows, "packets",
-				   (json_int_t)sum->packets, "bytes", (json_int_t)sum->bytes);
+	json_t *object = json_pack("{s:I, s:o, s:I, s:I, s:I}", "handle", (json_int_t)rule->handle,
+				   "text", cmd_string(text), "flows", (json_int_t)sum->flows,
+				   "packets", (json_int_t)sum->packets, "bytes",
+				   (json_int_t)sum->bytes);
 
 	if (object && rule->name[0])
 		json_object_set_new(object, "name", json_string(rule->name));
@@ -112,7 +113,7 @@ int cmd_save(const struct invocation *call)
 		}
 		config_print(&session.config, out);
 		fclose(out);
-		code = cmd_json(call, json_pack("{s:s}", "config", text));
+		code = cmd_json(call, json_pack("{s:o}", "config", cmd_string(text)));
 		free(text);
 	} else if (!code) {
 		config_print(&session.config, stdout);
@@ -136,7 +137,7 @@ static void print_attachment(const struct attachment *at)
 
 static json_t *attachment_json(const struct attachment *at)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:s}", "name", at->name, "mode",
+	return json_pack("{s:o, s:s, s:s, s:s, s:s}", "name", cmd_string(at->name), "mode",
 			 attach_mode_names[at->mode], "wanted", attach_mode_names[at->wanted], "tc",
 			 at->clsact ? "clsact" : "tcx", "reason", at->reason);
 }

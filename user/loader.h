@@ -22,7 +22,7 @@ int loader_load(const struct pins *pins, const struct options *options);
 
 /* libbpf's own words since the last call, where a call into it failed: one line, or "". */
 const char *loader_words(void);
-/* Routes libbpf's messages to loader_words(); debug: to standard error too. */
+/* Routes libbpf's messages to loader_words(); with XFWD_DEBUG set, to standard error too. */
 void loader_listen(void);
 
 #endif

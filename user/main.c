@@ -145,6 +145,22 @@ char *cmd_join(const struct invocation *call, int first)
 	return text;
 }
 
+json_t *cmd_string(const char *text)
+{
+	json_t *string = json_string(text);
+	char *copy;
+
+	if (string)
+		return string;
+	copy = strdup(text);
+	for (char *c = copy; c && *c; c++)
+		if (*c & 0x80)
+			*c = '?';
+	string = copy ? json_string(copy) : NULL;
+	free(copy);
+	return string;
+}
+
 int cmd_json(const struct invocation *call, json_t *object)
 {
 	int err;

@@ -126,7 +126,6 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 	memset(dev, 0, sizeof(*dev));
 	dev->ifindex = info->ifi_index;
 	dev->type = info->ifi_type;
-	dev->up = info->ifi_flags & IFF_UP;
 	mnl_attr_parse(msg, sizeof(*info), read_link_attr, dev);
 	return MNL_CB_OK;
 }

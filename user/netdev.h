@@ -16,7 +16,6 @@ struct netdev {
 	uint16_t type; /* ARPHRD_… */
 	uint32_t mtu;
 	uint8_t mac[6];
-	bool up;
 	bool has_addr4;
 	bool takes_redirects; /* accepts frames that XDP redirects to it */
 	__be32 addr4; /* the first primary address of global scope, else the first */

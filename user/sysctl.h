@@ -12,8 +12,7 @@
  * configuration needed and this one does not. With `set sysctl off` it only says what is missing.
  * Only attached interfaces get route_localnet: the programs keep loopback addresses off their wires.
  */
-int sysctl_sync(const struct state *state, const struct config *config,
-		const struct netdevs *devs);
+int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs);
 /* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
 int sysctl_restore(const struct state *state, const char *ifname);
 /* Will sysctl_sync() make loopback addresses reachable from the wire? */
