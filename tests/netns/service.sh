@@ -174,7 +174,6 @@ neighbour_moved() {
 	moved eth0 other "$(now_ms)" 200
 	ip -n "$EDGE" neigh replace 10.0.0.2 lladdr "$(mac "$INSIDE" eth0)" dev eth1 nud reachable
 	moved other eth0 "$(now_ms)" 200
-	ip -n "$EDGE" neigh flush dev eth1
 	streams_end
 }
 
@@ -415,4 +414,6 @@ each_mode "masquerade follows an address" address_changed
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up
+rm -f /run/xfwd/netns-"$ID"-*.lock # of those that were killed
+rmdir --ignore-fail-on-non-empty /run/xfwd
 finish
