@@ -47,27 +47,29 @@ static __always_inline void route_find(struct packet *p, const struct flow_key4 
 	route_port(p);
 }
 
-static __always_inline const struct hop_lease *lease_get(const struct packet *p)
+/* No lease is longer: what seems to be ended before the clock went round. */
+#define LEASE_SECONDS_MAX 2
+
+/* The generation of next hops that may be trusted; 0: none may. */
+static __always_inline __u16 lease_generation(const struct packet *p)
 {
 	const struct hop_lease *lease;
 	__u32 zero = 0;
 
 	lease = bpf_map_lookup_elem(&hop_leases, &zero);
-	return lease && (__s32)(lease->until - p->now) > 0 ? lease : NULL;
+	if (!lease || lease->until - p->now - 1 >= LEASE_SECONDS_MAX * p->settings->hz)
+		return 0;
+	return (__u16)lease->generation;
 }
 
 /* The next hop that the flow keeps, while it can be trusted and the packet fits. */
 static __always_inline int route_recall(struct packet *p, const struct flow *f)
 {
-	const struct hop_lease *lease;
 	struct next_hop *hop = &p->hop;
 	const struct port *port;
 	__u32 at = f->port;
 
-	if (!f->hop_generation)
-		return 0;
-	lease = lease_get(p);
-	if (!lease || f->hop_generation != (__u16)lease->generation)
+	if (!f->hop_generation || f->hop_generation != lease_generation(p))
 		return 0;
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || !port->ifindex || p->route_length > port->mtu)
@@ -82,19 +84,19 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 }
 
 /*
- * Keeps the next hop in the flow. Not where the route has an MTU below its interface's: the flow has
+ * Keeps the next hop in the flow, as of the generation that was current before it was looked up.
+ * Not where the route has an MTU below its interface's: the flow has
  * no room for that. Other CPUs may be reading: they must not take one half of the old and one of
  * the new, so the flow says that it has none until all is in place.
  */
-static __always_inline void route_keep(const struct packet *p, struct flow *f)
+static __always_inline void route_keep(const struct packet *p, struct flow *f, __u16 generation)
 {
-	const struct hop_lease *lease = lease_get(p);
 	const struct next_hop *hop = &p->hop;
 	struct hop_key key = { .ifindex = hop->ifindex, .gateway = hop->gateway };
 	const struct port *port;
 	__u32 at = hop->port, now = p->now;
 
-	if (!lease || !at || hop->route != ROUTE_NEXT_HOP)
+	if (!generation || !at || hop->route != ROUTE_NEXT_HOP)
 		return;
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || hop->mtu < port->mtu)
@@ -104,7 +106,7 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f)
 	f->port = at;
 	__builtin_memcpy(f->dmac, hop->dmac, ETH_ALEN);
 	barrier();
-	f->hop_generation = (__u16)lease->generation;
+	f->hop_generation = generation;
 	bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
 }
 

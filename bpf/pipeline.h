@@ -174,11 +174,13 @@ static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
 		.dport = f->flow.dport,
 		.proto = p->tuple.proto,
 	};
+	__u16 generation;
 
 	if (p->hop.route != ROUTE_UNKNOWN || route_recall(p, &f->flow))
 		return;
+	generation = lease_generation(p);
 	route_find(p, &translated);
-	route_keep(p, &f->flow);
+	route_keep(p, &f->flow, generation);
 	VERIFIER_FORGET(p, p->hop.route);
 }
 

@@ -23,16 +23,6 @@ enum direction { INGRESS, EGRESS };
 
 static const char *const link_suffix[] = { [INGRESS] = "ingress", [EGRESS] = "egress" };
 
-static int program_open(const struct pins *pins, const char *name)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	pins_path(path, pins->dir, "programs/%s", name);
-	fd = bpf_obj_get(path);
-	return fd < 0 ? -errno : fd;
-}
-
 /* Pins the link and lets go of it: from here on it lives as long as the pin. */
 static int link_pin(const struct pins *pins, int link, unsigned int ifindex, const char *suffix)
 {
@@ -91,10 +81,13 @@ static int xdp_attach(const struct pins *pins, const struct netdev *dev, enum at
 	const char *name = mode == MODE_GENERIC ? "xdp_generic" : native;
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
 		    .flags = mode == MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int prog = program_open(pins, name), link, err;
+	int prog = loader_program(pins, name), link, err;
 
-	if (prog < 0)
+	if (prog < 0) {
+		snprintf(reason, ATTACH_REASON_MAX, "the program does not load: %.90s",
+			 loader_words());
 		return prog;
+	}
 	link = bpf_link_create(prog, dev->ifindex, BPF_XDP, &opts);
 	err = link < 0 ? link : link_pin(pins, link, dev->ifindex, "xdp");
 	if (err)
@@ -219,7 +212,7 @@ static int tc_attach(const struct pins *pins, unsigned int ifindex, struct attac
 
 	/* Egress first: what ingress translates must find its way back translated. */
 	for (int to = EGRESS; to >= INGRESS && !err; to--) {
-		int prog = program_open(pins, names[to]);
+		int prog = loader_program(pins, names[to]);
 
 		if (prog < 0)
 			return prog;

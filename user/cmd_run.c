@@ -19,6 +19,7 @@
 
 #include "catch_up.h"
 #include "follow.h"
+#include "jiffies.h"
 #include "lease.h"
 #include "loader.h"
 #include "msg.h"
@@ -236,7 +237,7 @@ static int renew(struct service *s)
 	int err = state_follow(s);
 
 	if (!err && s->open)
-		err = lease_now(&s->lease, &now);
+		err = jiffies_read(&s->state, s->lease.hz, &now);
 	if (!err)
 		err = follow(s);
 	if (!err && s->open)

@@ -7,8 +7,8 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "jiffies.h"
 #include "sweeper.h"
 
 #define BATCH 8192
@@ -17,26 +17,6 @@ struct batch {
 	struct flow_key4 keys[BATCH];
 	struct flow4 values[BATCH];
 };
-
-/*
- * The kernel's jiffies now. User space cannot read them, but every flow carries the jiffies of its
- * last packet: the sweeper notes them at each tick, and the time since is known.
- */
-static int jiffies_read(const struct state *state, __u32 hz, __u32 *now)
-{
-	struct sweeper sweeper;
-	struct timespec ts;
-	__u32 zero = 0;
-	__u64 since;
-	int err = bpf_map_lookup_elem(state->map[MAP_sweepers], &zero, &sweeper);
-
-	if (err)
-		return err;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	since = ts.tv_sec * 1000000000ULL + ts.tv_nsec - sweeper.tick_ns;
-	*now = sweeper.tick_jiffies + (__u32)(since * hz / 1000000000ULL);
-	return 0;
-}
 
 static void peer_key(const struct flow_key4 *key, const struct flow4 *entry, struct flow_key4 *peer)
 {

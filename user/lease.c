@@ -6,41 +6,12 @@
 #include <errno.h>
 #include <linux/neighbour.h>
 #include <stdlib.h>
-#include <time.h>
 
-#include "sweeper.h"
+#include "jiffies.h"
 
 #define LEASE_MS     900
 #define HOP_GONE_S   60 /* its neighbour is not there */
 #define HOP_UNUSED_S 150 /* more than two rounds in which every flow in use looks up its hop anew */
-
-/*
- * The sweeper notes jiffies and the time as one; read twice, for it may be writing. Half of the old
- * and half of the new would be wrong by up to a second.
- */
-int lease_now(const struct lease *lease, __u32 *now)
-{
-	int map = lease->state->map[MAP_sweepers], err;
-	struct sweeper first, again;
-	struct timespec ts;
-	__u32 zero = 0;
-	__u64 since;
-
-	for (int i = 0; i < 100; i++) {
-		err = bpf_map_lookup_elem(map, &zero, &first);
-		clock_gettime(CLOCK_MONOTONIC, &ts);
-		if (!err)
-			err = bpf_map_lookup_elem(map, &zero, &again);
-		if (err)
-			return err;
-		if (first.tick_ns != again.tick_ns || first.tick_jiffies != again.tick_jiffies)
-			continue;
-		since = ts.tv_sec * 1000000000ULL + ts.tv_nsec - first.tick_ns;
-		*now = first.tick_jiffies + (__u32)(since * lease->hz / 1000000000ULL);
-		return 0;
-	}
-	return -EAGAIN;
-}
 
 /* Both halves in one store: a program must not see the new time with the old generation. */
 static int lease_write(const struct lease *lease)
@@ -68,7 +39,7 @@ int lease_begin(struct lease *lease, const struct state *state)
 	lease->hz = settings.hz;
 	err = bpf_map_lookup_elem(state->map[MAP_hop_leases], &zero, &lease->value);
 	if (!err)
-		err = lease_now(lease, &lease->value.until);
+		err = jiffies_read(lease->state, lease->hz, &lease->value.until);
 	return err ? err : lease_change(lease);
 }
 
@@ -86,7 +57,7 @@ int lease_change(struct lease *lease)
 
 int lease_end(struct lease *lease)
 {
-	int err = lease_now(lease, &lease->value.until);
+	int err = jiffies_read(lease->state, lease->hz, &lease->value.until);
 
 	/* Jiffies as reckoned here may be a tick ahead. */
 	lease->value.until--;
@@ -111,7 +82,7 @@ int hops_confirm(const struct lease *lease, struct neighbours *neighbours, size_
 	__u32 room = 2 * XFWD_HOPS_MAX; /* the kernel rounds the size of the map up */
 	struct hop_key *keys = calloc(room, sizeof(*keys));
 	__u32 *used = calloc(room, sizeof(*used)), position, now;
-	int err = keys && used ? lease_now(lease, &now) : -ENOMEM;
+	int err = keys && used ? jiffies_read(lease->state, lease->hz, &now) : -ENOMEM;
 
 	if (!err)
 		err = bpf_map_lookup_batch(lease->state->map[MAP_hops_in_use], NULL, &position,

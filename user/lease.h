@@ -17,8 +17,6 @@ struct lease {
 
 /* What an earlier service left is not trusted; nor is anything new before lease_renew(). 0 or -errno. */
 int lease_begin(struct lease *lease, const struct state *state);
-/* The kernel's jiffies. */
-int lease_now(const struct lease *lease, __u32 *now);
 /*
  * Prolongs it from `now` on, a time from before the last change that is known was looked for: however
  * long this process was kept from running since, nothing is trusted that is not known to be true.

@@ -5,11 +5,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "msg.h"
 #include "state.h"
@@ -158,7 +160,8 @@ static int pin_all(const struct xfwd_bpf *skel, const struct pins *pins)
 		err = bpf_obj_pin(bpf_program__fd(skel->progs.name), path) ? -errno : 0; \
 	}
 	STATE_MAPS(PIN_MAP)
-	LOADER_PROGRAMS(PIN_PROGRAM)
+	PIN_PROGRAM(tc_ingress)
+	PIN_PROGRAM(tc_egress)
 #undef PIN_MAP
 #undef PIN_PROGRAM
 	return err;
@@ -182,28 +185,107 @@ static int make_dirs(const struct pins *pins)
 	return err;
 }
 
-/* With the flag for frames of several buffers (Linux 5.18), and without where it is unknown. */
-static int load_programs(struct xfwd_bpf **skel, const struct options *options)
+/* Programs that most interfaces do without: loaded when the first one asks for them. */
+static bool is_loaded_late(const char *name)
+{
+	return !strncmp(name, "xdp_", 4);
+}
+
+/*
+ * Opens the object with only some of its programs to be loaded: `late`, or all that are not loaded
+ * late (NULL). `frags`: the flag for frames of several buffers.
+ */
+static struct xfwd_bpf *open_programs(const char *late, __u32 frags)
+{
+	struct xfwd_bpf *skel = xfwd_bpf__open();
+	struct bpf_program *program;
+
+	if (!skel)
+		return NULL;
+	skel->rodata->have_bpf_loop =
+		libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_loop, NULL) > 0;
+	bpf_program__set_flags(skel->progs.xdp_wire, frags);
+	bpf_program__set_flags(skel->progs.xdp_virtual, frags);
+	bpf_object__for_each_program(program, skel->obj) {
+		const char *name = bpf_program__name(program);
+
+		bpf_program__set_autoload(program,
+					  late ? !strcmp(name, late) : !is_loaded_late(name));
+	}
+	return skel;
+}
+
+/* Has the object use the maps that are pinned; those that are not are the programs' own. */
+static int reuse_maps(const struct xfwd_bpf *skel, const struct pins *pins)
+{
+	char path[PATH_MAX];
+	struct bpf_map *map;
+	int fd, err = 0;
+
+	bpf_object__for_each_map(map, skel->obj) {
+		pins_path(path, pins->dir, "maps/%s", bpf_map__name(map));
+		fd = bpf_obj_get(path);
+		if (fd < 0)
+			continue;
+		err = bpf_map__reuse_fd(map, fd);
+		close(fd);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+/* With the flag (Linux 5.18), and without where it is unknown. The program's fd, or -errno. */
+static int load_late(const struct pins *pins, const char *name)
 {
 	static const __u32 flags[] = { BPF_F_XDP_HAS_FRAGS, 0 };
-	int err = -EINVAL;
+	struct xfwd_bpf *skel;
+	char path[PATH_MAX];
+	int fd, err = -EINVAL;
 
+	pins_path(path, pins->dir, "programs/%s", name);
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && err == -EINVAL; i++) {
-		*skel = xfwd_bpf__open();
-		if (!*skel)
+		skel = open_programs(name, flags[i]);
+		if (!skel)
 			return -errno;
-		(*skel)->rodata->have_bpf_loop =
-			libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_loop, NULL) > 0;
-		bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
-		bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
-					 options->flows + options->flows / 8 + 64);
-		bpf_program__set_flags((*skel)->progs.xdp_wire, flags[i]);
-		bpf_program__set_flags((*skel)->progs.xdp_virtual, flags[i]);
-		err = xfwd_bpf__load(*skel);
-		if (err) {
-			xfwd_bpf__destroy(*skel);
-			*skel = NULL;
-		}
+		err = reuse_maps(skel, pins);
+		if (!err)
+			err = xfwd_bpf__load(skel);
+		fd = bpf_program__fd(bpf_object__find_program_by_name(skel->obj, name));
+		if (!err && bpf_obj_pin(fd, path))
+			err = -errno;
+		fd = err ? err : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		xfwd_bpf__destroy(skel);
+	}
+	return fd;
+}
+
+int loader_program(const struct pins *pins, const char *name)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	pins_path(path, pins->dir, "programs/%s", name);
+	fd = bpf_obj_get(path);
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT && is_loaded_late(name) ? load_late(pins, name) : -errno;
+}
+
+static int load_programs(struct xfwd_bpf **skel, const struct options *options)
+{
+	int err;
+
+	*skel = open_programs(NULL, 0);
+	if (!*skel)
+		return -errno;
+	bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
+	bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
+				 options->flows + options->flows / 8 + 64);
+	err = xfwd_bpf__load(*skel);
+	if (err) {
+		xfwd_bpf__destroy(*skel);
+		*skel = NULL;
 	}
 	return err;
 }
@@ -216,8 +298,8 @@ int loader_load(const struct pins *pins, const struct options *options)
 
 	err = load_programs(&skel, options);
 	if (err == -EPERM) {
-		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN and "
-			  "CAP_PERFMON)");
+		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN, "
+			  "CAP_PERFMON and CAP_SYS_ADMIN)");
 		return err;
 	}
 	if (!err) {

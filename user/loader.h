@@ -6,19 +6,16 @@
 #include "config.h"
 #include "pins.h"
 
-/* Programs that interfaces are attached to, by their names in the BPF object. */
-#define LOADER_PROGRAMS(X) \
-	X(xdp_wire) \
-	X(xdp_virtual) \
-	X(xdp_generic) \
-	X(tc_ingress) \
-	X(tc_egress)
-
 /*
  * Loads and pins everything, with no rules, starts the sweeper, and moves it into place at once: an
  * interrupted load leaves nothing that could be taken for a state. Prints what is wrong.
  */
 int loader_load(const struct pins *pins, const struct options *options);
+/*
+ * A program that interfaces are attached to: xdp_wire, xdp_virtual, xdp_generic, tc_ingress or
+ * tc_egress. XDP's are loaded when they are first asked for. Its fd, or -errno.
+ */
+int loader_program(const struct pins *pins, const char *name);
 
 /* libbpf's own words since the last call, where a call into it failed: one line, or "". */
 const char *loader_words(void);

@@ -57,7 +57,7 @@ static int check_privilege(void)
 	if (data[CAP_TO_INDEX(CAP_BPF)].effective & bpf ||
 	    data[CAP_TO_INDEX(CAP_SYS_ADMIN)].effective & admin)
 		return 0;
-	msg_error("this needs root (or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON)");
+	msg_error("this needs root (or CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN)");
 	return -EPERM;
 }
 

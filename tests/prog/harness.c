@@ -23,6 +23,7 @@
 #include "commit.h"
 #include "counters.h"
 #include "flows.h"
+#include "loader.h"
 #include "msg.h"
 
 #define SKIPPED 77
@@ -189,13 +190,10 @@ void harness_namespace(char netns[64], const char *suffix)
 
 static void open_programs(struct harness *h)
 {
-	char path[PATH_MAX];
-
 	for (int i = 0; i < PROGRAMS; i++) {
-		pins_path(path, h->session.pins.dir, "programs/%s", program_names[i]);
-		h->program[i] = bpf_obj_get(path);
+		h->program[i] = loader_program(&h->session.pins, program_names[i]);
 		if (h->program[i] < 0)
-			fail_msg("cannot open %s", path);
+			fail_msg("cannot open %s", program_names[i]);
 	}
 }
 
