@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # make        build/xfwd            make V=1      show the commands
 # make test   every test            make demo     forward a port between namespaces and show it
+# make bench  compare with others   make bench-quick  the same in two minutes
 # make install [PREFIX=/usr/local] [DESTDIR=]     make clean
 
 VERSION := 0.1.0
@@ -108,6 +109,8 @@ test: setup
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)scripts/demo
+
+include tests/bench/bench.mk
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd

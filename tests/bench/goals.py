@@ -63,5 +63,5 @@ GOALS = [
     Goal("first", "xfwd add", None, 150, least=False),
 ]
 
-# While there is no service that keeps next hops: the routing table is asked for every packet.
-WITHOUT_SERVICE = Goal(established(1000), N, "nft map", 3)
+# Without the service that keeps next hops the routing table is asked for every packet.
+GOALS.insert(6, Goal(established(1000), "xfwd native alone", "nft map", 3))

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
@@ -126,6 +127,18 @@ class Hosts:
 
     def command(self, *words, **kwargs):
         return run([self.xfwd, "-n", self.edge, *words], **kwargs)
+
+    def service(self, configuration):
+        """`xfwd run`, which keeps next hops true."""
+        directory = tempfile.mkdtemp(prefix="xb-")
+        self.directories.append(directory)
+        path = os.path.join(directory, "xfwd.conf")
+        with open(path, "w") as file:
+            file.write(configuration)
+        process = subprocess.Popen([self.xfwd, "-q", "-n", self.edge, "run", path],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self.processes.append(process)
+        wait_until("xfwd run", lambda: json.loads(self.command("status", "-j")).get("rules"), 20)
 
     def frames(self, **options):
         process = Frames(self, options)

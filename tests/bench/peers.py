@@ -76,9 +76,10 @@ class Routing(Peer):
 class Xfwd(Peer):
     settings = ""
 
-    def __init__(self, mode):
+    def __init__(self, mode, service=True):
         self.mode = mode
-        self.name = f"xfwd {mode}"
+        self.service = service
+        self.name = f"xfwd {mode}" if service else f"xfwd {mode} alone"
         self.gro = mode in ("tc", "auto")
 
     def configuration(self, rules, flows):
@@ -93,10 +94,16 @@ class Xfwd(Peer):
     def set_up(self, hosts, rules, flows=1000):
         super().set_up(hosts, rules)
         table = 1000000 if flows > 50000 else 131072
-        hosts.command("apply", "-", input=self.configuration(rules, table))
+        self.load(hosts, self.configuration(rules, table))
+
+    def load(self, hosts, configuration):
+        if self.service:
+            hosts.service(configuration)
+        else:
+            hosts.command("apply", "-", input=configuration)
 
     def set_up_tcp(self, hosts):
-        hosts.command("apply", "-", input="\n".join(
+        self.load(hosts, "\n".join(
             [f"interface {i} {{ mode {self.mode} }}" for i in ("eth0", "eth1")] +
             ["dnat in eth0 tcp to 198.51.100.1:5201 -> 10.0.0.2:5201",
              "masquerade out eth1 to 10.0.0.2", ""]))
@@ -212,6 +219,6 @@ def find(program):
 
 
 def all_peers():
-    peers = [Xfwd("native"), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Routing(), Nft(), Nft(plain=True),
+    peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Routing(), Nft(), Nft(plain=True),
              Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 
-from goals import GOALS, WITHOUT_SERVICE
+from goals import GOALS
 from peers import find
 
 PLOTS = (("established", "Frames of known flows, 60 bytes", "Mpps",
@@ -22,15 +22,13 @@ def number(value):
 
 def goal_lines(rows):
     """One for each goal: what, ratio, the spread over the turns, the goal, how it stands."""
-    for goal in GOALS + [WITHOUT_SERVICE]:
+    for goal in GOALS:
         value = goal.value(rows)
         what = f"{rows[goal.row]['title'] if goal.row in rows else goal.row}: {goal.of}"
         what += f" / {goal.to}" if goal.to else ""
         bound = f"{'≥' if goal.least else '≤'} {goal.bound:g}"
         if not goal.to:
             bound += f" {rows[goal.row]['unit']}" if value is not None else ""
-        if goal is WITHOUT_SERVICE:
-            what += " (without service)"
         if value is None:
             yield what, "–", "", bound, "not measured"
         else:

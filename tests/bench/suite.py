@@ -87,9 +87,9 @@ def contenders(bench, names, **what):
 
 
 def established_rows(bench):
-    full = ("xfwd native", "xfwd tc", "ceiling", "generator", "routing", "nft map", "nft plain",
+    full = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "generator", "routing", "nft map", "nft plain",
             "iptables")
-    some = ("xfwd native", "xfwd tc", "ceiling", "routing", "nft map", "iptables")
+    some = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "routing", "nft map", "iptables")
     few = ("xfwd native", "ceiling", "nft map")
     for flows in bench.args.flows:
         if flows > 100000:  # their tables share one cache

@@ -97,8 +97,9 @@ clean_up() {
 	trap - ERR
 	if ((rc != 0 && rc != SKIP)) && [[ -e /sys/fs/bpf/xfwd/netns/$EDGE ]]; then
 		"$XFWD" -n "$EDGE" stats
-		awk '{ printf "cpu %d: backlog %d, dropped %d\n", NR - 1, strtonum("0x" $1), strtonum("0x" $2) }' \
-			/proc/net/softnet_stat
+		while read -r _ dropped _; do
+			echo "dropped from a CPU's backlog: $((16#$dropped))"
+		done </proc/net/softnet_stat
 		ip -n "$EDGE" -s link show up | grep -A 5 eth
 	fi
 	{ kill -9 $(jobs -p) && wait; } 2>/dev/null

@@ -268,7 +268,7 @@ make_again() { # INTERFACE ADDRESS/LEN NS ADDRESS/LEN
 	wait_until 5 attached 2
 	before=$(rules_generation)
 	ip -n "$EDGE" link add "$1" type veth peer name eth0 netns "$3"
-	wait_until 1 attached 3
+	wait_until 10 attached 3
 	wait_until 1 eval "((\$(rules_generation) > $before))"
 	end_of_link "$EDGE" "$1" "$2"
 	end_of_link "$3" eth0 "$4"
