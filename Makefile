@@ -103,7 +103,7 @@ setup:
 	$(Q)scripts/setup
 
 test: setup
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory check-format all tests
 	$(Q)tests/run
 
 demo: setup
@@ -119,10 +119,11 @@ install: all
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
 
 format:
-	clang-format -i $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
+	$(Q)clang-format -i $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
 
 check-format:
-	clang-format --dry-run -Werror $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
+	$(call say,FORMAT)
+	$(Q)clang-format --dry-run -Werror $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
 
 clean:
 	rm -rf $(BUILD)
