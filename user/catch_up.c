@@ -12,6 +12,7 @@
 
 #include "attach.h"
 #include "commit.h"
+#include "ifaces.h"
 #include "flows.h"
 #include "msg.h"
 #include "session.h"

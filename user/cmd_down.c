@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "attach.h"
-#include "commit.h"
+#include "ifaces.h"
 #include "msg.h"
 #include "session.h"
 #include "sysctl.h"

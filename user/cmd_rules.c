@@ -17,6 +17,7 @@
 #include "print.h"
 #include "rule_set.h"
 #include "session.h"
+#include "slots.h"
 
 /*
  * An unquoted `-> :8080` is a redirection to the shell: the arrow arrives as a lone "-", and
@@ -296,7 +297,7 @@ int cmd_zero(const struct invocation *call)
 	if (err == -ENOENT)
 		msg_error("nothing is running here");
 	if (!err) {
-		err = commit_zero(&session.state);
+		err = slots_zero(&session.state);
 		if (err)
 			msg_error("cannot reset the counters: %s", strerror(-err));
 	}

@@ -11,10 +11,10 @@
 
 #include "attach.h"
 #include "compile.h"
+#include "ifaces.h"
 #include "msg.h"
-#include "next_hop.h"
+#include "slots.h"
 #include "sysctl.h"
-#include "verdict.h"
 
 /* An interface that has gone gets an index that none ever has: its rules rest until a change. */
 static unsigned int ifindex_lookup(const char *name, void *context)
@@ -173,81 +173,6 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
 }
 
-/* A zeroed chunk of counters in the outer map's slot, in place of what is there. */
-static int chunk_create(const struct state *state, __u32 chunk)
-{
-	struct bpf_map_info shape = {
-		.type = BPF_MAP_TYPE_PERCPU_ARRAY,
-		.name = "rule_counters",
-		.key_size = sizeof(__u32),
-		.value_size = sizeof(struct rule_counter),
-		.max_entries = XFWD_COUNTER_CHUNK,
-	};
-	int fd = inner_create(state->map[MAP_rule_counters], chunk, &shape);
-
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-static int slot_compare(const void *a, const void *b)
-{
-	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/*
- * Slots are not given again while there are new ones: flows of a deleted rule go on counting in
- * its slot. When the new ones run out, the unused old ones come round.
- */
-static int give_slots(struct state *state, struct config *config)
-{
-	__u32 *used = calloc(config->rule_count + 1, sizeof(*used)), free_slot = 1;
-	size_t count = 0, passed = 0;
-
-	if (!used)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (config->rules[i].slot)
-			used[count++] = config->rules[i].slot;
-	qsort(used, count, sizeof(*used), slot_compare);
-	for (size_t i = 0; i < config->rule_count; i++) {
-		struct rule *rule = &config->rules[i];
-
-		if (!rule->handle)
-			rule->handle = state->running.next_handle++;
-		if (rule->slot)
-			continue;
-		if (state->running.next_slot < XFWD_RULES_MAX) {
-			rule->slot = state->running.next_slot++;
-			continue;
-		}
-		for (; passed < count && used[passed] <= free_slot; passed++)
-			if (used[passed] == free_slot)
-				free_slot++;
-		rule->slot = free_slot++;
-	}
-	free(used);
-	return 0;
-}
-
-static int give_counters(const struct state *state)
-{
-	__u32 chunks = (state->running.next_slot + XFWD_COUNTER_CHUNK - 1) / XFWD_COUNTER_CHUNK;
-	__u32 id;
-	int err = 0;
-
-	/* Counting down to the first that is there: chunks are only ever added at the end. */
-	for (__u32 chunk = chunks; chunk-- > 0 && !err;) {
-		if (!bpf_map_lookup_elem(state->map[MAP_rule_counters], &chunk, &id))
-			break;
-		err = chunk_create(state, chunk);
-	}
-	return err;
-}
-
 /* The mode that the configuration asks of an interface it attaches to; -1: it does not. */
 static int wanted_mode(const struct config *config, const char *name)
 {
@@ -307,93 +232,6 @@ static int detach_unwanted(const struct state *state, const struct pins *pins,
 		err = detach_interface(state, pins, list[i]);
 	}
 	free(list);
-	return err;
-}
-
-/*
- * A port for the interface: the one that it has, else the first that is free. 0: all are taken, and
- * its packets have their routes looked up one by one.
- */
-static __u32 port_find(const struct state *state, unsigned int ifindex)
-{
-	struct iface iface;
-	struct port port;
-
-	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port)
-		return iface.port;
-	for (__u32 at = 1; at < XFWD_PORTS_MAX; at++)
-		if (!bpf_map_lookup_elem(state->map[MAP_ports], &at, &port) && !port.ifindex)
-			return at;
-	return 0;
-}
-
-static const enum state_map redirect_maps[] = { MAP_tx_ports, MAP_tx_ports_generic };
-
-static int port_write(const struct state *state, const struct netdev *dev,
-		      const struct iface *iface)
-{
-	struct port port = { .ifindex = dev->ifindex, .flags = iface->flags, .mtu = dev->mtu };
-	__u32 at = iface->port;
-	int err;
-
-	if (!at)
-		return 0;
-	err = bpf_map_update_elem(state->map[MAP_ports], &at, &port, BPF_ANY);
-	for (size_t i = 0; i < sizeof(redirect_maps) / sizeof(redirect_maps[0]) && !err; i++) {
-		int fd = state->map[redirect_maps[i]];
-
-		if (dev->takes_redirects)
-			err = bpf_map_update_elem(fd, &at, &dev->ifindex, BPF_ANY);
-		else
-			bpf_map_delete_elem(fd, &at);
-	}
-	return err;
-}
-
-static void iface_remove(const struct state *state, unsigned int ifindex)
-{
-	const struct port none = { 0 };
-	struct iface iface;
-	__u32 at;
-
-	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port) {
-		at = iface.port;
-		for (size_t i = 0; i < sizeof(redirect_maps) / sizeof(redirect_maps[0]); i++)
-			bpf_map_delete_elem(state->map[redirect_maps[i]], &at);
-		bpf_map_update_elem(state->map[MAP_ports], &at, &none, BPF_ANY);
-	}
-	bpf_map_delete_elem(state->map[MAP_ifaces], &ifindex);
-}
-
-/* Those that have gone are taken out. */
-int ifaces_sync(const struct state *state, const struct netdevs *devs)
-{
-	unsigned int key, next;
-	struct attachment attachment;
-	int err = 0, more;
-
-	for (size_t i = 0; i < devs->count && !err; i++) {
-		const struct netdev *dev = &devs->list[i];
-		struct iface iface = { .addr4 = dev->addr4 };
-
-		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
-		if (!attachment_get(state, dev->ifindex, &attachment))
-			iface.flags |= IFACE_ATTACHED_EGRESS;
-		if (!netdev_is_ethernet(dev))
-			iface.flags |= IFACE_NO_ETHERNET;
-		iface.port = port_find(state, dev->ifindex);
-		err = port_write(state, dev, &iface);
-		if (!err)
-			err = bpf_map_update_elem(state->map[MAP_ifaces], &dev->ifindex, &iface,
-						  BPF_ANY);
-	}
-	more = bpf_map_get_next_key(state->map[MAP_ifaces], NULL, &next);
-	while (!more && !err) {
-		key = next;
-		more = bpf_map_get_next_key(state->map[MAP_ifaces], &key, &next);
-		if (!netdev_by_index(devs, key))
-			iface_remove(state, key);
-	}
 	return err;
 }
 
@@ -489,7 +327,7 @@ static int write_beside(struct state *state, const struct config *config,
 	__u32 slot = !settings_active(&settings);
 
 	if (!err)
-		err = give_counters(state);
+		err = slots_make_room(state);
 	if (!err)
 		err = ruleset_write(state, slot, config, tables);
 	if (!err)
@@ -542,7 +380,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 
 	err = check_limits(state, config);
 	if (!err)
-		err = give_slots(state, config);
+		err = slots_give(state, config);
 	if (!err)
 		err = compile_rules(config, devs, &tables);
 	if (err)
@@ -559,34 +397,5 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		detach_interface(state, pins, fresh.ifindex[i]);
 	free(fresh.ifindex);
 	tables_free(&tables);
-	return err;
-}
-
-static int zero_verdicts(const struct state *state)
-{
-	int cpus = libbpf_num_possible_cpus(), err = 0;
-	struct verdict_counter *zeroes;
-
-	if (cpus < 0)
-		return cpus;
-	zeroes = calloc(cpus, sizeof(*zeroes));
-	if (!zeroes)
-		return -ENOMEM;
-	for (__u32 i = 0; i < HOOK_COUNT * VERDICT_COUNT && !err; i++)
-		err = bpf_map_update_elem(state->map[MAP_verdict_counters], &i, zeroes, BPF_ANY);
-	free(zeroes);
-	return err;
-}
-
-int commit_zero(const struct state *state)
-{
-	int err = zero_verdicts(state);
-	__u32 id;
-
-	for (__u32 chunk = 0; chunk < XFWD_COUNTER_CHUNKS && !err; chunk++) {
-		if (bpf_map_lookup_elem(state->map[MAP_rule_counters], &chunk, &id))
-			break;
-		err = chunk_create(state, chunk);
-	}
 	return err;
 }

@@ -26,18 +26,10 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	   const struct netdevs *devs, unsigned int flags);
 
 /*
- * What the pipeline knows of every interface: addresses, MTU, where it may send. To be called when
- * links or addresses have changed. 0 or -errno.
- */
-int ifaces_sync(const struct state *state, const struct netdevs *devs);
-/*
  * Do the attachments fit the interfaces that there are? Not where one that the configuration names
  * has come, gone, or been renamed: a commit of the same configuration mends that.
  */
 bool commit_is_current(const struct state *state, const struct config *config,
 		       const struct netdevs *devs);
-
-/* All counters to zero. 0 or -errno. */
-int commit_zero(const struct state *state);
 
 #endif
