@@ -10,8 +10,7 @@
 static __always_inline void route_port(struct packet *p)
 {
 	struct next_hop *hop = &p->hop;
-	__u32 ifindex = hop->ifindex;
-	const struct iface *out = bpf_map_lookup_elem(&ifaces, &ifindex);
+	const struct iface *out = iface_find(hop->ifindex);
 
 	hop->port = out ? out->port : 0;
 	hop->port_flags = out ? out->flags : IFACE_NO_ETHERNET;

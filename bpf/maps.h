@@ -52,6 +52,14 @@ struct {
 	__type(value, struct iface);
 } ifaces SEC(".maps");
 
+/* The same, for indexes that are small. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XFWD_IFINDEX_NEAR);
+	__type(key, __u32);
+	__type(value, struct iface);
+} ifaces_near SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, XFWD_PORTS_MAX);
@@ -202,6 +210,16 @@ struct {
 	__uint(key_size, XFWD_SYSCTL_PATH);
 	__uint(value_size, XFWD_SYSCTL_VALUE);
 } saved_sysctls SEC(".maps");
+
+static __always_inline const struct iface *iface_find(__u32 ifindex)
+{
+	const struct iface *iface;
+
+	if (ifindex >= XFWD_IFINDEX_NEAR)
+		return bpf_map_lookup_elem(&ifaces, &ifindex);
+	iface = bpf_map_lookup_elem(&ifaces_near, &ifindex);
+	return iface && iface->flags & IFACE_KNOWN ? iface : NULL;
+}
 
 static __always_inline struct settings *settings_get(void)
 {

@@ -292,12 +292,11 @@ static __always_inline enum verdict pipeline_ip4(struct packet *p, int *action)
 /* `action`: set with VERDICT_FORWARD, to what the program has to return. */
 static __always_inline enum verdict pipeline(struct packet *p, int *action)
 {
-	__u32 ifindex = p->ifindex;
 	const struct iface *on;
 	enum verdict verdict;
 
 	p->settings = settings_get();
-	on = bpf_map_lookup_elem(&ifaces, &ifindex);
+	on = iface_find(p->ifindex);
 	if (!p->settings || !on)
 		return VERDICT_PASS_NO_RULE;
 	p->generation = p->settings->generation;

@@ -57,8 +57,7 @@ static __always_inline enum verdict translate_destination(const struct packet *p
 	__u16 port = bpf_ntohs(want->dport), width;
 
 	if (rule->kind == RULE_REDIRECT) {
-		__u32 ifindex = p->ifindex;
-		const struct iface *in = bpf_map_lookup_elem(&ifaces, &ifindex);
+		const struct iface *in = iface_find(p->ifindex);
 
 		if (!in || !in->addr4)
 			return VERDICT_DROP_NO_ADDRESS;
@@ -107,7 +106,7 @@ static __always_inline enum verdict translate_source(struct flow_request *req,
 	if (!rule)
 		return VERDICT_CONTINUE;
 	if (rule->kind == RULE_MASQUERADE) {
-		const struct iface *out = bpf_map_lookup_elem(&ifaces, &ifindex);
+		const struct iface *out = iface_find(ifindex);
 
 		if (!out || !out->addr4)
 			return VERDICT_DROP_NO_ADDRESS;

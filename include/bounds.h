@@ -27,6 +27,9 @@
 /* Network interfaces of one namespace. */
 #define XFWD_IFACES_MAX          4096
 
+/* Interface indexes below are found without hashing: most machines have no others. */
+#define XFWD_IFINDEX_NEAR        4096
+
 /* Interfaces that packets may be forwarded to without a route lookup, from 1. */
 #define XFWD_PORTS_MAX           1024
 

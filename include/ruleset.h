@@ -116,6 +116,7 @@ struct settings {
 /* iface.flags */
 #define IFACE_ATTACHED_EGRESS (1U << 0) /* our tc_egress runs there */
 #define IFACE_NO_ETHERNET     (1U << 1) /* layer 3 device: frames begin with the IP header */
+#define IFACE_KNOWN           (1U << 2) /* always set: an entry of zeroes is none */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {

@@ -60,7 +60,19 @@ static void iface_remove(const struct state *state, unsigned int ifindex)
 			bpf_map_delete_elem(state->map[redirect_maps[i]], &at);
 		bpf_map_update_elem(state->map[MAP_ports], &at, &none, BPF_ANY);
 	}
+	memset(&iface, 0, sizeof(iface));
+	if (ifindex < XFWD_IFINDEX_NEAR)
+		bpf_map_update_elem(state->map[MAP_ifaces_near], &ifindex, &iface, BPF_ANY);
 	bpf_map_delete_elem(state->map[MAP_ifaces], &ifindex);
+}
+
+static int iface_write(const struct state *state, unsigned int ifindex, const struct iface *iface)
+{
+	int err = bpf_map_update_elem(state->map[MAP_ifaces], &ifindex, iface, BPF_ANY);
+
+	if (!err && ifindex < XFWD_IFINDEX_NEAR)
+		err = bpf_map_update_elem(state->map[MAP_ifaces_near], &ifindex, iface, BPF_ANY);
+	return err;
 }
 
 /* Those that have gone are taken out. */
@@ -72,7 +84,7 @@ int ifaces_sync(const struct state *state, const struct netdevs *devs)
 
 	for (size_t i = 0; i < devs->count && !err; i++) {
 		const struct netdev *dev = &devs->list[i];
-		struct iface iface = { .addr4 = dev->addr4 };
+		struct iface iface = { .addr4 = dev->addr4, .flags = IFACE_KNOWN };
 
 		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
 		if (!attachment_get(state, dev->ifindex, &attachment))
@@ -82,8 +94,7 @@ int ifaces_sync(const struct state *state, const struct netdevs *devs)
 		iface.port = port_find(state, dev->ifindex);
 		err = port_write(state, dev, &iface);
 		if (!err)
-			err = bpf_map_update_elem(state->map[MAP_ifaces], &dev->ifindex, &iface,
-						  BPF_ANY);
+			err = iface_write(state, dev->ifindex, &iface);
 	}
 	more = bpf_map_get_next_key(state->map[MAP_ifaces], NULL, &next);
 	while (!more && !err) {

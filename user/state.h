@@ -16,6 +16,7 @@
 	X(sweep_queue4) \
 	X(fragments4) \
 	X(ifaces) \
+	X(ifaces_near) \
 	X(ports) \
 	X(tx_ports) \
 	X(tx_ports_generic) \
