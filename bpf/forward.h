@@ -41,8 +41,8 @@ static __always_inline void route_find(struct packet *p, const struct flow_key4 
 	}
 	hop->ifindex = fib.ifindex;
 	hop->gateway = fib.ipv4_dst;
-	__builtin_memcpy(hop->dmac, fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->smac, fib.smac, ETH_ALEN);
+	hop->dmac = link_address_read(fib.dmac);
+	hop->smac = link_address_read(fib.smac);
 	route_port(p);
 }
 
@@ -77,8 +77,8 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	hop->ifindex = port->ifindex;
 	hop->port = at;
 	hop->port_flags = port->flags;
-	__builtin_memcpy(hop->dmac, f->dmac, ETH_ALEN);
-	__builtin_memcpy(hop->smac, port->mac, ETH_ALEN);
+	hop->dmac = link_address_read(f->dmac);
+	hop->smac = link_address_read(port->mac);
 	return 1;
 }
 
@@ -103,7 +103,7 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f, _
 	f->hop_generation = 0;
 	barrier();
 	f->port = at;
-	__builtin_memcpy(f->dmac, hop->dmac, ETH_ALEN);
+	link_address_write(f->dmac, &hop->dmac);
 	barrier();
 	f->hop_generation = generation;
 	bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
@@ -129,8 +129,8 @@ static __always_inline int forward_xdp(const struct packet *p)
 
 	if ((void *)(eth + 1) > packet_end(p))
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, hop->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, hop->smac, ETH_ALEN);
+	link_address_write(eth->h_dest, &hop->dmac);
+	link_address_write(eth->h_source, &hop->smac);
 	return hop->ifindex == p->ifindex ? XDP_TX : XDP_REDIRECT;
 }
 
@@ -144,15 +144,15 @@ static __always_inline int forward_tc(const struct packet *p)
 	const struct next_hop *hop = &p->hop;
 	struct bpf_redir_neigh gateway = { .nh_family = AF_INET, .ipv4_nh = hop->gateway };
 	struct __sk_buff *skb = packet_skb(p);
-	__u8 addresses[2 * ETH_ALEN];
+	__u8 addresses[2 * ETH_ALEN] __attribute__((aligned(4)));
 
 	if (hop->port_flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;
 	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||
 	    hop->port_flags & IFACE_NO_ETHERNET)
 		return bpf_redirect_neigh(hop->ifindex, &gateway, sizeof(gateway), 0);
-	__builtin_memcpy(addresses, hop->dmac, ETH_ALEN);
-	__builtin_memcpy(addresses + ETH_ALEN, hop->smac, ETH_ALEN);
+	link_address_write(addresses, &hop->dmac);
+	link_address_write(addresses + ETH_ALEN, &hop->smac);
 	if (bpf_skb_store_bytes(skb, 0, addresses, sizeof(addresses), 0))
 		return TC_ACT_SHOT;
 	return bpf_redirect(hop->ifindex, 0);

@@ -53,6 +53,31 @@ enum frames {
 #define ROUTE_NO_NEIGHBOUR BPF_FIB_LKUP_RET_NO_NEIGH /* the kernel has to ask for the address */
 #define ROUTE_TOO_BIG      BPF_FIB_LKUP_RET_FRAG_NEEDED
 
+/*
+ * Six bytes as they lie in memory, in words of the alignment that an Ethernet header has. Byte by
+ * byte they would be half of the forwarding code.
+ */
+struct link_address {
+	__u16 word[3];
+};
+
+static __always_inline struct link_address link_address_read(const void *from)
+{
+	const __u16 *word = from;
+	struct link_address address = { .word = { word[0], word[1], word[2] } };
+
+	return address;
+}
+
+static __always_inline void link_address_write(void *to, const struct link_address *address)
+{
+	__u16 *word = to;
+
+	word[0] = address->word[0];
+	word[1] = address->word[1];
+	word[2] = address->word[2];
+}
+
 struct next_hop {
 	__s32 route;
 	__u32 ifindex;
@@ -60,8 +85,8 @@ struct next_hop {
 	__u32 port_flags;
 	__u32 mtu; /* of the route */
 	__be32 gateway;
-	__u8 dmac[ETH_ALEN];
-	__u8 smac[ETH_ALEN];
+	struct link_address dmac;
+	struct link_address smac;
 };
 
 struct packet {

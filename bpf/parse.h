@@ -8,7 +8,6 @@
 /* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
 #define PARSE_LENGTH (ETH_HLEN + 60 + (__u32)sizeof(struct tcphdr))
 
-/* In 16-bit words: an Ethernet header is no better aligned than that. */
 static __always_inline int address_is_equal(const __u8 *a, const __u8 *b)
 {
 	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;

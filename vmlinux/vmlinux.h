@@ -205,7 +205,7 @@ struct ethhdr {
 	__u8 h_dest[ETH_ALEN];
 	__u8 h_source[ETH_ALEN];
 	__be16 h_proto;
-} __attribute__((packed));
+};
 
 struct iphdr {
 	__u8 ihl : 4, version : 4;
