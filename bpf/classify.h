@@ -90,6 +90,8 @@ __attribute__((noinline)) int classify(const struct rule_query *query)
 	c.set = bpf_map_lookup_elem(inner, &zero);
 	if (!c.set)
 		return -1;
+	if (!(c.set->interfaces[query->stage & 1] & RULESET_INTERFACE(query->ifindex)))
+		return -1;
 	c.best = NULL;
 	query_key(&c.key, query);
 	loop(XFWD_MASKS_MAX, XFWD_MASKS_MAX, classify_mask, &c);

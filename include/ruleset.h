@@ -48,7 +48,11 @@ struct rule_mask {
 	__u32 best_rank; /* lowest rank of any rule under this mask; masks are in this order */
 };
 
+/* Which bit of ruleset.interfaces an interface has; several may share one. */
+#define RULESET_INTERFACE(ifindex) (1ULL << ((ifindex) & 63))
+
 struct ruleset {
+	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */
 	__u32 mask_count[STAGE_COUNT][FAMILY_COUNT];
 	struct rule_mask masks[STAGE_COUNT][FAMILY_COUNT][XFWD_MASKS_MAX];
 };

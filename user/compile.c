@@ -243,6 +243,7 @@ static int rule_compile(struct compiler *compiler, const struct rule *rule, uint
 		.value.stage = rule->stage,
 		.bits.stage = 0xff,
 	};
+	__u64 interfaces = ~0ULL;
 	int err;
 
 	if (rule->ifname[0]) {
@@ -250,7 +251,9 @@ static int rule_compile(struct compiler *compiler, const struct rule *rule, uint
 		if (err)
 			return err;
 		pattern.bits.ifindex = UINT32_MAX;
+		interfaces = RULESET_INTERFACE(pattern.value.ifindex);
 	}
+	compiler->tables->ruleset->interfaces[rule->stage] |= interfaces;
 	prefix_words(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
 	prefix_words(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
 	return protocols_add(compiler, &subject, rule, &pattern);

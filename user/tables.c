@@ -144,6 +144,8 @@ const struct rule_action *tables_classify(const struct tables *tables,
 	const struct rule_ref *best = NULL;
 	struct rule_key key;
 
+	if (!(tables->ruleset->interfaces[packet->stage] & RULESET_INTERFACE(packet->ifindex)))
+		return NULL;
 	for (i = 0; i < count; i++) {
 		if (best && masks[i].best_rank > best->rank)
 			break;
