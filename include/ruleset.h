@@ -49,7 +49,7 @@ struct rule_mask {
 };
 
 /* Which bit of ruleset.interfaces an interface has; several may share one. */
-#define RULESET_INTERFACE(ifindex) (1ULL << ((ifindex) & 63))
+#define RULESET_INTERFACE(ifindex) (1ULL << (63 & (ifindex)))
 
 struct ruleset {
 	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */
