@@ -316,6 +316,16 @@ int attachment_list(const struct state *state, unsigned int **list, size_t *coun
 	return err == -ENOENT ? 0 : err;
 }
 
+bool attach_is_complete(const struct state *state, const struct pins *pins,
+			const struct netdev *dev)
+{
+	struct attachment attachment;
+
+	return !attachment_get(state, dev->ifindex, &attachment) &&
+	       tc_is_attached(pins, dev->ifindex, &attachment) &&
+	       xdp_is_attached(pins, dev, &attachment);
+}
+
 int attach_interface(const struct state *state, const struct pins *pins, const struct netdev *dev,
 		     enum attach_mode wanted)
 {

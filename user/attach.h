@@ -34,6 +34,9 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 /* 0 or -errno; also where the interface itself has gone. */
 int detach_interface(const struct state *state, const struct pins *pins, unsigned int ifindex);
 
+/* Is the interface attached, by all that it should be? */
+bool attach_is_complete(const struct state *state, const struct pins *pins,
+			const struct netdev *dev);
 /* -ENOENT: not attached. */
 int attachment_get(const struct state *state, unsigned int ifindex, struct attachment *attachment);
 /* Indexes of all attached interfaces; free() *list. */

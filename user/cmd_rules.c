@@ -178,6 +178,23 @@ static int make_add(struct config *config, struct change *change)
 	return make_insert(config, change);
 }
 
+/* In place, where it can be had: then true, with the exit code. */
+static bool append_rule(const struct invocation *call, struct typed_rule *typed, int *code)
+{
+	struct rule rule = typed->rule;
+	struct session session;
+	int err = session_append(&session, call->netns, &rule);
+
+	session_close(&session);
+	if (err == -EAGAIN)
+		return false;
+	free(typed->text);
+	*code = err ? EXIT_FAILED : EXIT_DONE;
+	if (!err && call->json)
+		*code = cmd_json(call, json_pack("{s:I}", "handle", (json_int_t)rule.handle));
+	return true;
+}
+
 int cmd_add(const struct invocation *call)
 {
 	struct change change = { .make = make_add, .is_new = true };
@@ -186,7 +203,9 @@ int cmd_add(const struct invocation *call)
 	if (call->argc < 2)
 		return cmd_usage("add", "a rule is needed");
 	code = read_rule(call, 1, &change.typed);
-	return code ? code : change_rules(call, &change);
+	if (code || append_rule(call, &change.typed, &code))
+		return code;
+	return change_rules(call, &change);
 }
 
 int cmd_insert(const struct invocation *call)

@@ -81,6 +81,12 @@ static int batch_update(int fd, const void *keys, const void *values, __u32 coun
 	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
 }
 
+/* Entries for `count`, and for some that may be added in place. */
+static __u32 with_room(size_t count)
+{
+	return count + count / 8 + 64;
+}
+
 /* Fills an inner array map from an array. */
 static int array_write(int outer, __u32 slot, struct bpf_map_info *shape, const void *values,
 		       __u32 count)
@@ -90,7 +96,7 @@ static int array_write(int outer, __u32 slot, struct bpf_map_info *shape, const 
 
 	shape->type = BPF_MAP_TYPE_ARRAY;
 	shape->key_size = sizeof(__u32);
-	shape->max_entries = count ? count : 1;
+	shape->max_entries = shape->max_entries ? shape->max_entries : with_room(count);
 	fd = inner_create(outer, slot, shape);
 	if (fd < 0)
 		return fd;
@@ -114,7 +120,7 @@ static int index_write(int outer, __u32 slot, const struct tables *tables)
 		.name = "rule_index",
 		.key_size = sizeof(struct rule_key),
 		.value_size = sizeof(struct rule_ref),
-		.max_entries = tables->entry_count ? tables->entry_count : 1,
+		.max_entries = with_room(tables->entry_count),
 	};
 	int fd = inner_create(outer, slot, &shape), err;
 
@@ -133,7 +139,9 @@ static int index_write(int outer, __u32 slot, const struct tables *tables)
 static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
 			 const struct tables *tables)
 {
-	struct bpf_map_info ruleset = { .name = "ruleset", .value_size = sizeof(struct ruleset) };
+	struct bpf_map_info ruleset = { .name = "ruleset",
+					.value_size = sizeof(struct ruleset),
+					.max_entries = 1 };
 	struct bpf_map_info actions = { .name = "rule_actions",
 					.value_size = sizeof(struct rule_action),
 					.map_flags = BPF_F_INNER_MAP };
@@ -164,6 +172,7 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 
 	running->options = config->options;
 	running->rule_count = config->rule_count;
+	running->pending = 0;
 	running->interface_count = config->interface_count;
 	if (config->interface_count)
 		memcpy(running->interfaces, config->interfaces,
@@ -258,13 +267,9 @@ bool commit_is_current(const struct state *state, const struct config *config,
 
 static bool source_rule_has_ports(const struct config *config)
 {
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct rule *rule = &config->rules[i];
-
-		if ((rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
-		    (rule->from.ports.min || rule->to.ports.min))
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (rule_source_has_ports(&config->rules[i]))
 			return true;
-	}
 	return false;
 }
 

@@ -140,3 +140,9 @@ bool rule_equal(const struct rule *a, const struct rule *b)
 	       endpoint_equal(&a->from, &b->from) && endpoint_equal(&a->to, &b->to) &&
 	       target_equal(&a->target, &b->target);
 }
+
+bool rule_source_has_ports(const struct rule *rule)
+{
+	return (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
+	       (rule->from.ports.min || rule->to.ports.min);
+}

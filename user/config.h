@@ -116,6 +116,8 @@ void config_remove(struct config *config, size_t at);
 /* Adds the interface or changes its mode. 0 or -ENOMEM. */
 int config_interface(struct config *config, const char *name, enum attach_mode mode);
 
+/* Is it a source-NAT rule that matches ports? */
+bool rule_source_has_ports(const struct rule *rule);
 /* Do the two say the same thing? Handle, slot and name do not count. */
 bool rule_equal(const struct rule *a, const struct rule *b);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append.h"
 #include "attach.h"
 #include "check.h"
 #include "commit.h"
@@ -51,6 +52,23 @@ int session_change(struct session *session, const char *netns)
 	if (!err)
 		err = pins_lock(&session->pins);
 	return err ? err : open_running(session);
+}
+
+int session_append(struct session *session, const char *netns, struct rule *rule)
+{
+	int err;
+
+	session_init(session);
+	err = pins_open(&session->pins, netns, false);
+	if (!err)
+		err = pins_lock(&session->pins);
+	if (!err)
+		err = state_open(&session->state, &session->pins);
+	if (!err)
+		err = netdevs_get(&session->devs);
+	if (!err)
+		err = append(&session->state, &session->pins, &session->devs, rule);
+	return err == -ENOENT ? -EAGAIN : err;
 }
 
 /* A state that is there but is of a namespace that has gone, or was cut short, is replaced. */

@@ -38,6 +38,11 @@ int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag);
 /* Makes session->config the running one; flags of commit(). Prints what is wrong. */
 int session_commit(struct session *session, unsigned int flags);
+/*
+ * Adds the rule behind the others, in place, and gives it its handle. -EAGAIN, without a word: not
+ * to be had so; then session_write() and session_commit() do it. Prints what else is wrong.
+ */
+int session_append(struct session *session, const char *netns, struct rule *rule);
 /* Detaches and removes everything of the namespace, and puts the sysctls back. */
 int session_down(struct session *session);
 void session_close(struct session *session);

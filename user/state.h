@@ -47,6 +47,7 @@ struct running {
 	__u32 next_handle; /* handles are never given twice */
 	__u32 next_slot; /* counter slots in use are below */
 	__u32 interface_count;
+	__u32 pending; /* a rule is listed that may not be in force: see append() */
 	struct options options;
 	struct interface interfaces[XFWD_INTERFACES_MAX];
 };

@@ -137,16 +137,27 @@ static bool target_is_loopback(const struct rule *rule)
 	       (ntohl(rule->target.addr_min.word[0]) >> 24) == 127;
 }
 
+static bool rule_forwards(const struct rule *rule)
+{
+	return rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE ||
+	       (rule->kind == RULE_DNAT && !target_is_loopback(rule));
+}
+
 static bool needs_forwarding(const struct config *config)
 {
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const struct rule *rule = &config->rules[i];
-
-		if (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE ||
-		    (rule->kind == RULE_DNAT && !target_is_loopback(rule)))
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (rule_forwards(&config->rules[i]))
 			return true;
-	}
 	return false;
+}
+
+bool sysctl_is_needed(const struct rule *rule)
+{
+	char value[XFWD_SYSCTL_VALUE];
+
+	if (rule->kind == RULE_DNAT && target_is_loopback(rule))
+		return true;
+	return rule_forwards(rule) && (sysctl_read(IP_FORWARD, value) || strcmp(value, "1"));
 }
 
 /* Does a rule send what comes in at this interface to a loopback address? */

@@ -15,6 +15,8 @@
 int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs);
 /* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
 int sysctl_restore(const struct state *state, const char *ifname);
+/* Does the rule need a sysctl that is not set yet, or one of its interface? */
+bool sysctl_is_needed(const struct rule *rule);
 /* Will sysctl_sync() make loopback addresses reachable from the wire? */
 bool sysctl_needs_guard(const struct config *config);
 

@@ -45,6 +45,37 @@ editing() {
 	equal rules "$(rules)" ""
 }
 
+in_place() { # a rule added to others: what is in force stays where it is
+	topology
+	http_server "$EDGE" 8080
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	local n before
+	before=$(ruleset_id)
+	xfwd add redirect in eth0 tcp to :81 into :8080
+	equal "the set in force" "$(ruleset_id)" "$before"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1:81/)" edge
+	xfwd add redirect in eth0 tcp from 198.51.100.0/24 to :82 into :8080
+	equal "with another mask" "$(fetch "$OUTSIDE" http://198.51.100.1:82/)" edge
+	xfwd add redirect in eth0 tcp to :81 into :9999
+	equal "hidden by the first" "$(fetch "$OUTSIDE" http://198.51.100.1:81/)" edge
+	equal "twice" "$(status_of xfwd add redirect in eth0 tcp to :81 into :8080)" 1
+	contains "$(said)" "handle 2"
+	xfwd delete redirect in eth0 tcp to :81 into :8080
+	refused "$OUTSIDE" http://198.51.100.1:81/
+	for n in {100..230}; do # more than there is room for
+		xfwd add redirect in eth0 tcp to ":$n" into :8080
+	done
+	equal "the last" "$(fetch "$OUTSIDE" http://198.51.100.1:230/)" edge
+	equal rules "$(rules | wc -l)" 134
+	equal handles "$(xfwd list -j | jq '[.rules[].handle] | unique | length')" 134
+}
+
+ruleset_id() { # of the map, and which of the two is in force
+	bpftool -j map dump pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/rulesets"
+	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" key 0 0 0 0 |
+		jq '.formatted.value.generation % 2'
+}
+
 apply_keeps() { # handles, counters and flows of rules that stay
 	topology
 	http_server "$EDGE" 8080
@@ -149,6 +180,7 @@ without_tcx() { # kernels before 6.6: clsact filters
 
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
+once "adding in place" in_place
 once "apply keeps what stays" apply_keeps
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
