@@ -149,11 +149,14 @@ static __always_inline enum verdict claim_off_sockets(struct packet *p, struct f
 		key_reverse(&req->want, &answer);
 		if (req->keep && socket_exists(p, &answer))
 			req->keep = 0;
+		req->claimed = 0;
 		verdict = translate_claim(req);
 		key_reverse(&req->want, &answer);
-		if (!req->claimed || req->keep || !socket_exists(p, &answer))
+		if (!req->claimed || (req->keep && req->want.sport == req->orig.sport) ||
+		    !socket_exists(p, &answer))
 			return verdict;
 		flow_undo(req);
+		req->keep = 0;
 	}
 	return VERDICT_DROP_NO_PORT;
 }
