@@ -32,17 +32,6 @@ static __always_inline void key_reverse(const struct flow_key4 *key, struct flow
 	reverse->proto = key->proto;
 }
 
-/* The key of the pair's other entry: this one's rewritten tuple, with its ends exchanged. */
-static __always_inline void flow_peer_key(const struct flow4 *f, __u8 proto, struct flow_key4 *key)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->saddr = f->daddr;
-	key->daddr = f->saddr;
-	key->sport = f->flow.dport;
-	key->dport = f->flow.sport;
-	key->proto = proto;
-}
-
 /*
  * The answering entry first: should the second step never come, what is left is an original entry,
  * which the sweeper still has in its queue and ends.

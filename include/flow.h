@@ -137,6 +137,17 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 	}
 }
 
+/* The key of the pair's other entry: this one's rewritten tuple, with its ends exchanged. */
+static inline void flow_peer_key(const struct flow4 *f, __u8 proto, struct flow_key4 *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->saddr = f->daddr;
+	key->daddr = f->saddr;
+	key->sport = f->flow.dport;
+	key->dport = f->flow.sport;
+	key->proto = proto;
+}
+
 _Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");

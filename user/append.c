@@ -22,24 +22,15 @@ struct in_force {
 	int records;
 };
 
-static int inner_open(int outer, __u32 slot)
-{
-	__u32 id;
-	int err = bpf_map_lookup_elem(outer, &slot, &id);
-	int fd = err ? err : bpf_map_get_fd_by_id(id);
-
-	return fd < 0 && !err ? -errno : fd;
-}
-
 static int in_force_open(const struct state *state, const struct settings *settings,
 			 struct in_force *maps)
 {
 	__u32 slot = settings_active(settings);
 
-	maps->ruleset = inner_open(state->map[MAP_rulesets], slot);
-	maps->index = inner_open(state->map[MAP_rule_indexes], slot);
-	maps->actions = inner_open(state->map[MAP_rule_actions], slot);
-	maps->records = inner_open(state->map[MAP_rule_records], slot);
+	maps->ruleset = state_inner(state, MAP_rulesets, slot);
+	maps->index = state_inner(state, MAP_rule_indexes, slot);
+	maps->actions = state_inner(state, MAP_rule_actions, slot);
+	maps->records = state_inner(state, MAP_rule_records, slot);
 	return maps->ruleset < 0 || maps->index < 0 || maps->actions < 0 || maps->records < 0
 		       ? -EAGAIN
 		       : 0;
@@ -112,19 +103,6 @@ static int check_same(const struct in_force *maps, const struct rule_ref *ref,
 		return err;
 	msg_error("the same rule is there already, with handle %u", other.handle);
 	return -EEXIST;
-}
-
-static int running_update(const struct state *state, const struct settings *settings)
-{
-	union {
-		struct running running;
-		char room[XFWD_RUNNING_RECORD_SIZE];
-	} value;
-	__u32 slot = settings_active(settings);
-
-	memset(&value, 0, sizeof(value));
-	value.running = state->running;
-	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
 }
 
 /* What the new rule comes to among those in force; nothing is written yet. */
@@ -208,17 +186,17 @@ static int addition_write(struct state *state, struct settings *settings,
 		return err;
 	running->rule_count++;
 	running->pending = 1;
-	err = running_update(state, settings);
+	err = state_write_running(state, settings_active(settings));
 	if (!err)
 		err = write_entry(state, new);
 	if (err) {
 		running->rule_count--;
 		running->pending = 0;
-		running_update(state, settings);
+		state_write_running(state, settings_active(settings));
 		return err;
 	}
 	running->pending = 0;
-	err = running_update(state, settings);
+	err = state_write_running(state, settings_active(settings));
 	return err ? err : generation_raise(state, settings);
 }
 

@@ -2,13 +2,9 @@
 /* Bringing the running state in line with links and addresses that have changed. */
 #include "catch_up.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "attach.h"
 #include "commit.h"
@@ -17,66 +13,11 @@
 #include "msg.h"
 #include "session.h"
 
-struct addresses {
-	__be32 *list;
-	size_t count;
-};
-
-static int read_addr_attr(const struct nlattr *attr, void *context)
-{
-	/* IFA_LOCAL is ours; on point-to-point links IFA_ADDRESS is the peer's. */
-	if (mnl_attr_get_type(attr) == IFA_LOCAL)
-		memcpy(context, mnl_attr_get_payload(attr), sizeof(__be32));
-	return MNL_CB_OK;
-}
-
-static int read_addr(const struct nlmsghdr *msg, void *context)
-{
-	struct addresses *addresses = context;
-	__be32 *more = realloc(addresses->list, (addresses->count + 1) * sizeof(*more));
-
-	if (!more)
-		return MNL_CB_ERROR;
-	addresses->list = more;
-	more[addresses->count] = 0;
-	mnl_attr_parse(msg, sizeof(struct ifaddrmsg), read_addr_attr, &more[addresses->count]);
-	addresses->count++;
-	return MNL_CB_OK;
-}
-
-/* All of them, not only the first of each interface. free() ->list. 0 or -errno. */
-static int addresses_get(struct addresses *addresses)
-{
-	char buffer[32768];
-	struct nlmsghdr *msg = mnl_nlmsg_put_header(buffer);
-	struct mnl_socket *sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-	struct ifaddrmsg *request;
-	ssize_t length = -1;
-
-	memset(addresses, 0, sizeof(*addresses));
-	msg->nlmsg_type = RTM_GETADDR;
-	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	request = mnl_nlmsg_put_extra_header(msg, sizeof(*request));
-	request->ifa_family = AF_INET;
-	if (sock && mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) >= 0 &&
-	    mnl_socket_sendto(sock, msg, msg->nlmsg_len) >= 0) {
-		do {
-			length = mnl_socket_recvfrom(sock, buffer, sizeof(buffer));
-			if (length > 0)
-				length = mnl_cb_run(buffer, length, 0, 0, read_addr, addresses);
-		} while (length > MNL_CB_STOP);
-	}
-	if (length < 0) /* before the socket is closed: that has an errno of its own */
-		length = -errno;
-	if (sock)
-		mnl_socket_close(sock);
-	return length;
-}
-
 struct ending {
 	const struct state *state;
 	const struct config *config;
-	struct addresses here;
+	__be32 *here; /* the addresses of this machine */
+	size_t here_count;
 	size_t count;
 };
 
@@ -91,18 +32,15 @@ static bool slot_masquerades(const struct config *config, __u32 slot)
 static int end_flow(const struct flow_view *flow, void *context)
 {
 	struct ending *ending = context;
-	int fd = ending->state->map[MAP_flows4];
 
 	if (!flow->entry[0].flow.rule_out)
 		return 0;
-	for (size_t i = 0; i < ending->here.count; i++)
-		if (ending->here.list[i] == flow->key[1].daddr)
+	for (size_t i = 0; i < ending->here_count; i++)
+		if (ending->here[i] == flow->key[1].daddr)
 			return 0;
 	if (!slot_masquerades(ending->config, flow->entry[0].flow.rule_out))
 		return 0;
-	/* In this order, as in flows_delete(): a lone original entry is ended by the sweeper. */
-	bpf_map_delete_elem(fd, &flow->key[1]);
-	if (!bpf_map_delete_elem(fd, &flow->key[0]))
+	if (flow_end(ending->state, flow->key))
 		ending->count++;
 	return 0;
 }
@@ -116,11 +54,11 @@ static int end_flows(const struct session *session)
 {
 	struct ending ending = { .state = &session->state, .config = &session->config };
 	const struct flow_filter any = { 0 };
-	int err = addresses_get(&ending.here);
+	int err = netdev_addresses(&ending.here, &ending.here_count);
 
 	if (!err)
 		err = flows_each(&session->state, &any, end_flow, &ending);
-	free(ending.here.list);
+	free(ending.here);
 	if (ending.count)
 		msg_note("ended %zu flows that were translated to an address that has gone",
 			 ending.count);

@@ -51,6 +51,8 @@ int cmd_outcome(const struct invocation *call, const struct diag *diag, int err)
 int cmd_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The words from argv[first] on, with blanks between; free() it. NULL: out of memory. */
 char *cmd_join(const struct invocation *call, int first);
+/* A decimal number of at most `max`, and nothing else. */
+bool cmd_number(const char *word, unsigned long max, unsigned long *number);
 /* A JSON string of text that may be anything: bytes that are no UTF-8 become '?'. */
 json_t *cmd_string(const char *text);
 /* Prints the object, takes it, and returns the exit code. */

@@ -36,17 +36,6 @@ static void protocol_name(__u8 number, char name[16])
 	snprintf(name, 16, "%u", number);
 }
 
-static int read_uint(const char *word, unsigned long max, unsigned long *number)
-{
-	char *end;
-
-	if (*word < '0' || *word > '9')
-		return -EINVAL;
-	errno = 0;
-	*number = strtoul(word, &end, 10);
-	return *end || errno || *number > max ? -EINVAL : 0;
-}
-
 static int read_protocol(const char *word, __u8 *proto)
 {
 	unsigned long number;
@@ -57,7 +46,7 @@ static int read_protocol(const char *word, __u8 *proto)
 			return 0;
 		}
 	}
-	if (read_uint(word, 255, &number) || !number)
+	if (!cmd_number(word, 255, &number) || !number)
 		return -EINVAL;
 	*proto = number;
 	return 0;
@@ -78,7 +67,7 @@ static int read_port(const char *word, __be16 *port)
 {
 	unsigned long number;
 
-	if (read_uint(word, 65535, &number) || !number)
+	if (!cmd_number(word, 65535, &number) || !number)
 		return -EINVAL;
 	*port = htons(number);
 	return 0;
@@ -94,7 +83,7 @@ static int read_handle(const char *word, const struct config *config, struct flo
 {
 	unsigned long handle;
 
-	if (read_uint(word, UINT32_MAX, &handle))
+	if (!cmd_number(word, UINT32_MAX, &handle))
 		return -EINVAL;
 	filter->none = true;
 	for (size_t i = 0; i < config->rule_count; i++) {

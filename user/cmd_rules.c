@@ -77,17 +77,6 @@ static int read_rule(const struct invocation *call, int first, struct typed_rule
 	return code;
 }
 
-static bool read_number(const char *word, unsigned long max, unsigned long *number)
-{
-	char *end;
-
-	if (*word < '0' || *word > '9')
-		return false;
-	errno = 0;
-	*number = strtoul(word, &end, 10);
-	return !*end && !errno && *number <= max;
-}
-
 static ssize_t find_handle(const struct config *config, unsigned long handle)
 {
 	for (size_t i = 0; i < config->rule_count; i++)
@@ -213,7 +202,7 @@ int cmd_insert(const struct invocation *call)
 	struct change change = { .make = make_insert, .is_new = true };
 	int code;
 
-	if (call->argc < 3 || !read_number(call->argv[1], XFWD_RULES_MAX, &change.number) ||
+	if (call->argc < 3 || !cmd_number(call->argv[1], XFWD_RULES_MAX, &change.number) ||
 	    !change.number)
 		return cmd_usage("insert", "a position (from 1) and a rule are needed");
 	code = read_rule(call, 2, &change.typed);
@@ -248,7 +237,7 @@ int cmd_replace(const struct invocation *call)
 	struct change change = { .make = make_replace, .is_new = true };
 	int code;
 
-	if (call->argc < 3 || !read_number(call->argv[1], UINT32_MAX, &change.number))
+	if (call->argc < 3 || !cmd_number(call->argv[1], UINT32_MAX, &change.number))
 		return cmd_usage("replace", "a handle and a rule are needed");
 	code = read_rule(call, 2, &change.typed);
 	return code ? code : change_rules(call, &change);
@@ -282,7 +271,7 @@ int cmd_delete(const struct invocation *call)
 
 	if (call->argc < 2)
 		return cmd_usage("delete", "a handle or a rule is needed");
-	if (call->argc == 2 && read_number(call->argv[1], UINT32_MAX, &change.number))
+	if (call->argc == 2 && cmd_number(call->argv[1], UINT32_MAX, &change.number))
 		return change_rules(call, &change);
 	code = read_rule(call, 1, &change.typed);
 	return code ? code : change_rules(call, &change);

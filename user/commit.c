@@ -164,10 +164,6 @@ static int ruleset_write(const struct state *state, __u32 slot, const struct con
 
 static int running_write(struct state *state, __u32 slot, const struct config *config)
 {
-	union {
-		struct running running;
-		char room[XFWD_RUNNING_RECORD_SIZE];
-	} value;
 	struct running *running = &state->running;
 
 	running->options = config->options;
@@ -177,9 +173,7 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 	if (config->interface_count)
 		memcpy(running->interfaces, config->interfaces,
 		       config->interface_count * sizeof(*config->interfaces));
-	memset(&value, 0, sizeof(value));
-	value.running = *running;
-	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
+	return state_write_running(state, slot);
 }
 
 /* The mode that the configuration asks of an interface it attaches to; -1: it does not. */

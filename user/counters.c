@@ -24,20 +24,14 @@ int counter_reader_open(struct counter_reader *reader, const struct state *state
 
 static int chunk_open(struct counter_reader *reader, __u32 chunk)
 {
-	__u32 id;
-	int err;
-
 	if (reader->fd >= 0 && reader->chunk == chunk)
 		return 0;
 	if (reader->fd >= 0)
 		close(reader->fd);
 	reader->fd = -1;
-	err = bpf_map_lookup_elem(reader->state->map[MAP_rule_counters], &chunk, &id);
-	if (err)
-		return err;
-	reader->fd = bpf_map_get_fd_by_id(id);
+	reader->fd = state_inner(reader->state, MAP_rule_counters, chunk);
 	reader->chunk = chunk;
-	return reader->fd < 0 ? -errno : 0;
+	return reader->fd < 0 ? reader->fd : 0;
 }
 
 int counter_read(struct counter_reader *reader, __u32 slot, struct rule_counter *sum)

@@ -18,16 +18,6 @@ struct batch {
 	struct flow4 values[BATCH];
 };
 
-static void peer_key(const struct flow_key4 *key, const struct flow4 *entry, struct flow_key4 *peer)
-{
-	memset(peer, 0, sizeof(*peer));
-	peer->saddr = entry->daddr;
-	peer->daddr = entry->saddr;
-	peer->sport = entry->flow.dport;
-	peer->dport = entry->flow.sport;
-	peer->proto = key->proto;
-}
-
 static const char *state_name(const struct flow_view *flow, enum timeout timeout)
 {
 	switch (timeout) {
@@ -94,7 +84,7 @@ static int visit_batch(const struct state *state, const struct flow_filter *filt
 			continue;
 		flow.key[0] = batch->keys[i];
 		flow.entry[0] = batch->values[i];
-		peer_key(&flow.key[0], &flow.entry[0], &flow.key[1]);
+		flow_peer_key(&flow.entry[0], flow.key[0].proto, &flow.key[1]);
 		if (bpf_map_lookup_elem(state->map[MAP_flows4], &flow.key[1], &flow.entry[1]))
 			continue; /* ended since the batch was read */
 		view_times(&flow, settings, now);
@@ -150,19 +140,21 @@ static int deletion_add(const struct flow_view *flow, void *context)
 	return 0;
 }
 
+/* The answering entry first: a lone original entry is ended by the sweeper, the other is not. */
+bool flow_end(const struct state *state, const struct flow_key4 key[2])
+{
+	bpf_map_delete_elem(state->map[MAP_flows4], &key[1]);
+	return !bpf_map_delete_elem(state->map[MAP_flows4], &key[0]);
+}
+
 int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count)
 {
 	struct deletion deletion = { 0 };
-	int fd = state->map[MAP_flows4];
 	int err = flows_each(state, filter, deletion_add, &deletion);
 
 	*count = 0;
-	/* The answering entry first: a lone original entry is ended by the sweeper, the other is not. */
-	for (size_t i = 0; i < deletion.count && !err; i++) {
-		bpf_map_delete_elem(fd, &deletion.keys[i][1]);
-		if (!bpf_map_delete_elem(fd, &deletion.keys[i][0]))
-			++*count;
-	}
+	for (size_t i = 0; i < deletion.count && !err; i++)
+		*count += flow_end(state, deletion.keys[i]);
 	free(deletion.keys);
 	return err;
 }

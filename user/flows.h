@@ -29,6 +29,8 @@ struct flow_filter {
 /* `visit` returns 0 to go on. Its last return value, or -errno. */
 int flows_each(const struct state *state, const struct flow_filter *filter,
 	       int (*visit)(const struct flow_view *flow, void *context), void *context);
+/* Ends the flow of these two keys (original, reply). Was it there? */
+bool flow_end(const struct state *state, const struct flow_key4 key[2]);
 /* Ends those that match; *count: how many. Other processes may be adding flows all the while. */
 int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count);
 /* How many there are, approximately while they come and go. */

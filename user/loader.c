@@ -126,9 +126,6 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	err = measure_hz(skel->progs.clock_read, &settings.hz);
 	if (err)
 		return err;
-	for (int i = 0; i < TIMEOUT_COUNT; i++)
-		settings.timeout[i] = options->timeout[i] * settings.hz;
-	settings.timeout_least = settings.hz;
 	memset(&value, 0, sizeof(value));
 	value.running.netns_cookie = state_netns_cookie();
 	value.running.options = *options;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command line: global options, and the table of commands. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,6 +144,17 @@ char *cmd_join(const struct invocation *call, int first)
 		strcat(text, call->argv[i]);
 	}
 	return text;
+}
+
+bool cmd_number(const char *word, unsigned long max, unsigned long *number)
+{
+	char *end;
+
+	if (*word < '0' || *word > '9')
+		return false;
+	errno = 0;
+	*number = strtoul(word, &end, 10);
+	return !*end && !errno && *number <= max;
 }
 
 json_t *cmd_string(const char *text)

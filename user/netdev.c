@@ -51,7 +51,7 @@ bool netdev_is_ethernet(const struct netdev *dev)
 static int netlink_ask(int protocol, struct nlmsghdr *request, mnl_cb_t handle, void *context)
 {
 	char *buffer = malloc(MNL_SOCKET_BUFFER_SIZE * 4);
-	struct mnl_socket *sock = mnl_socket_open(protocol);
+	struct mnl_socket *sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
 	uint32_t sequence = time(NULL), port;
 	int err = -errno;
 	ssize_t length;
@@ -287,6 +287,44 @@ bool netdev_has_filters(unsigned int ifindex)
 		netlink_ask(NETLINK_ROUTE, msg, count_filter, &count);
 	}
 	return count > 0;
+}
+
+struct addresses {
+	__be32 *list;
+	size_t count;
+};
+
+static int add_address(const struct nlmsghdr *msg, void *context)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(msg);
+	struct addresses *addresses = context;
+	__be32 *more;
+
+	if (info->ifa_family != AF_INET)
+		return MNL_CB_OK;
+	more = realloc(addresses->list, (addresses->count + 1) * sizeof(*more));
+	if (!more) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	addresses->list = more;
+	more += addresses->count++;
+	*more = 0;
+	mnl_attr_parse(msg, sizeof(*info), read_addr_attr, more);
+	return MNL_CB_OK;
+}
+
+int netdev_addresses(__be32 **list, size_t *count)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct addresses addresses = { 0 };
+	int err = netlink_ask(NETLINK_ROUTE,
+			      dump_request(buffer, RTM_GETADDR, sizeof(struct ifaddrmsg)),
+			      add_address, &addresses);
+
+	*list = addresses.list;
+	*count = addresses.count;
+	return err;
 }
 
 void netdevs_free(struct netdevs *devs)

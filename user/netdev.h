@@ -31,6 +31,8 @@ int netdevs_get(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
 const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name);
 const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex);
+/* Every IPv4 address of this machine, not only the first of each interface; free() *list. */
+int netdev_addresses(__be32 **list, size_t *count);
 bool netdev_is_ethernet(const struct netdev *dev);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);

@@ -45,6 +45,29 @@ int state_settings(const struct state *state, struct settings *settings)
 	return bpf_map_lookup_elem(state->map[MAP_settings], &zero, settings);
 }
 
+int state_inner(const struct state *state, enum state_map outer, __u32 at)
+{
+	__u32 id;
+	int fd, err = bpf_map_lookup_elem(state->map[outer], &at, &id);
+
+	if (err)
+		return err;
+	fd = bpf_map_get_fd_by_id(id);
+	return fd < 0 ? -errno : fd;
+}
+
+int state_write_running(const struct state *state, __u32 slot)
+{
+	union {
+		struct running running;
+		char room[XFWD_RUNNING_RECORD_SIZE];
+	} value;
+
+	memset(&value, 0, sizeof(value));
+	value.running = state->running;
+	return bpf_map_update_elem(state->map[MAP_running], &slot, &value, BPF_ANY);
+}
+
 static int map_open(struct state *state, const struct pins *pins, enum state_map map)
 {
 	char path[PATH_MAX];
@@ -136,16 +159,11 @@ void state_close(struct state *state)
 
 static int read_records(const struct state *state, __u32 active, struct rule *rules, __u32 count)
 {
-	__u32 id, out;
-	int fd, err, read = 0;
-	__u32 *keys;
+	int fd = state_inner(state, MAP_rule_records, active), err = 0, read = 0;
+	__u32 *keys, out;
 
-	err = bpf_map_lookup_elem(state->map[MAP_rule_records], &active, &id);
-	if (err)
-		return err;
-	fd = bpf_map_get_fd_by_id(id);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	keys = calloc(count, sizeof(*keys));
 	while (keys && !err && read < (int)count) {
 		__u32 at = read - 1, some = count - read;

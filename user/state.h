@@ -67,6 +67,10 @@ int state_config(const struct state *state, struct config *config);
 /* SO_NETNS_COOKIE of the namespace this process is in; 0 where the kernel has none (before 5.14). */
 __u64 state_netns_cookie(void);
 int state_settings(const struct state *state, struct settings *settings);
+/* The map in that place of a map of maps: a descriptor to close, or -errno. */
+int state_inner(const struct state *state, enum state_map outer, __u32 at);
+/* Writes state->running as what goes with the set in that slot. 0 or -errno. */
+int state_write_running(const struct state *state, __u32 slot);
 /* Which of the two sets of everything is in force. */
 static inline __u32 settings_active(const struct settings *settings)
 {
