@@ -16,36 +16,6 @@ static __always_inline void route_port(struct packet *p)
 	hop->port_flags = out ? out->flags : IFACE_NO_ETHERNET;
 }
 
-/* The lookup takes the translated tuple: rules and multipath may use any part of it. */
-static __always_inline void route_find(struct packet *p, const struct flow_key4 *tuple)
-{
-	struct next_hop *hop = &p->hop;
-	struct bpf_fib_lookup fib;
-
-	__builtin_memset(&fib, 0, sizeof(fib));
-	fib.family = AF_INET;
-	fib.l4_protocol = tuple->proto;
-	fib.sport = tuple->sport;
-	fib.dport = tuple->dport;
-	fib.tot_len = p->route_length;
-	fib.ifindex = p->ifindex;
-	fib.tos = p->tos;
-	fib.ipv4_src = tuple->saddr;
-	fib.ipv4_dst = tuple->daddr;
-	hop->route = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
-	hop->mtu = fib.mtu_result;
-	if (hop->route == ROUTE_TOO_BIG) {
-		/* It then says nothing of the interface, which rules ask for. */
-		fib.tot_len = 0;
-		bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
-	}
-	hop->ifindex = fib.ifindex;
-	hop->gateway = fib.ipv4_dst;
-	hop->dmac = link_address_read(fib.dmac);
-	hop->smac = link_address_read(fib.smac);
-	route_port(p);
-}
-
 /* No lease is longer: what seems to be ended before the clock went round. */
 #define LEASE_SECONDS_MAX 2
 
@@ -59,6 +29,40 @@ static __always_inline __u16 lease_generation(const struct packet *p)
 	if (!lease || lease->until - p->now - 1 >= LEASE_SECONDS_MAX * p->settings->hz)
 		return 0;
 	return (__u16)lease->generation;
+}
+
+/*
+ * The lookup takes the new destination and the source as it came, as the kernel routes between
+ * PREROUTING and POSTROUTING: rules of policy routing that name a source hold as they always did.
+ */
+static __always_inline void route_find(struct packet *p, const struct flow_key4 *to)
+{
+	struct next_hop *hop = &p->hop;
+	struct bpf_fib_lookup fib;
+
+	hop->generation = lease_generation(p); /* before, so that a change meanwhile outdates it */
+	__builtin_memset(&fib, 0, sizeof(fib));
+	fib.family = AF_INET;
+	fib.l4_protocol = to->proto;
+	fib.sport = p->tuple.sport;
+	fib.dport = to->dport;
+	fib.tot_len = p->route_length;
+	fib.ifindex = p->ifindex;
+	fib.tos = p->tos;
+	fib.ipv4_src = p->tuple.saddr;
+	fib.ipv4_dst = to->daddr;
+	hop->route = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	hop->mtu = fib.mtu_result;
+	if (hop->route == ROUTE_TOO_BIG) {
+		/* It then says nothing of the interface, which rules ask for. */
+		fib.tot_len = 0;
+		bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+	}
+	hop->ifindex = fib.ifindex;
+	hop->gateway = fib.ipv4_dst;
+	hop->dmac = link_address_read(fib.dmac);
+	hop->smac = link_address_read(fib.smac);
+	route_port(p);
 }
 
 /* The next hop that the flow keeps, while it can be trusted and the packet fits. */
@@ -82,20 +86,28 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	return 1;
 }
 
+/* Tells the service, once a second at the most, to keep this neighbour reachable. */
+static __always_inline void hop_use(const struct packet *p)
+{
+	struct hop_key key = { .ifindex = p->hop.ifindex, .gateway = p->hop.gateway };
+	__u32 *last = bpf_map_lookup_elem(&hops_in_use, &key), now = p->now;
+
+	if (!last || now - *last >= p->settings->hz)
+		bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
+}
+
 /*
- * Keeps the next hop in the flow, as of the generation that was current before it was looked up.
- * Not where the route has an MTU below its interface's: the flow has
- * no room for that. Other CPUs may be reading: they must not take one half of the old and one of
- * the new, so the flow says that it has none until all is in place.
+ * Keeps the next hop that was looked up in the flow. Not where the route has an MTU below its
+ * interface's: the flow has no room for that. Other CPUs may be reading: they must not take one half
+ * of the old and one of the new, so the flow says that it has none until all is in place.
  */
-static __always_inline void route_keep(const struct packet *p, struct flow *f, __u16 generation)
+static __always_inline void route_keep(const struct packet *p, struct flow *f)
 {
 	const struct next_hop *hop = &p->hop;
-	struct hop_key key = { .ifindex = hop->ifindex, .gateway = hop->gateway };
 	const struct port *port;
-	__u32 at = hop->port, now = p->now;
+	__u32 at = hop->port;
 
-	if (!generation || !at || hop->route != ROUTE_NEXT_HOP)
+	if (!hop->generation || !at || hop->route != ROUTE_NEXT_HOP)
 		return;
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || hop->mtu < port->mtu)
@@ -105,8 +117,8 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f, _
 	f->port = at;
 	link_address_write(f->dmac, &hop->dmac);
 	barrier();
-	f->hop_generation = generation;
-	bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
+	f->hop_generation = hop->generation;
+	hop_use(p);
 }
 
 /*

@@ -84,6 +84,7 @@ struct next_hop {
 	__u32 port; /* position in `ports`; 0: the interface has none */
 	__u32 port_flags;
 	__u32 mtu; /* of the route */
+	__u32 generation; /* of next hops, when it was looked up; 0: not to be kept */
 	__be32 gateway;
 	struct link_address dmac;
 	struct link_address smac;

@@ -167,20 +167,14 @@ static __always_inline enum verdict ingress_exception(const struct packet *p, co
 /* The next hop: the one that the flow keeps, or what routing says now. */
 static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
 {
-	struct flow_key4 translated = {
-		.saddr = f->saddr,
-		.daddr = f->daddr,
-		.sport = f->flow.sport,
-		.dport = f->flow.dport,
-		.proto = p->tuple.proto,
-	};
-	__u16 generation;
+	struct flow_key4 to = { .daddr = f->daddr, .dport = f->flow.dport, .proto = p->tuple.proto };
 
-	if (p->hop.route != ROUTE_UNKNOWN || route_recall(p, &f->flow))
-		return;
-	generation = lease_generation(p);
-	route_find(p, &translated);
-	route_keep(p, &f->flow, generation);
+	if (p->hop.route == ROUTE_UNKNOWN) {
+		if (route_recall(p, &f->flow))
+			return;
+		route_find(p, &to);
+	}
+	route_keep(p, &f->flow);
 	VERIFIER_FORGET(p, p->hop.route);
 }
 

@@ -31,6 +31,30 @@ struct {
 
 struct frames_macs forward_macs;
 
+struct table_key {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 proto;
+};
+
+struct table_value {
+	__u64 used;
+	__u64 packets;
+	__u64 bytes;
+	__be16 dport;
+	__u16 pad[19]; /* to 64 bytes: two cache lines with the kernel's header and the key */
+};
+
+/* Sized before loading as xfwd's would be. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2);
+	__type(key, struct table_key);
+	__type(value, struct table_value);
+} table SEC(".maps");
+
 struct frame {
 	struct ethhdr *eth;
 	struct iphdr *ip;
@@ -201,34 +225,89 @@ static __always_inline __sum16 csum_replace32(__sum16 check, __be32 was, __be32 
 	return csum_fold(csum_add32(csum_add32((__u16)~check, ~was), is));
 }
 
-/*
- * The ceiling: what any translator has to do, with nothing looked up. Addresses, ports, checksums,
- * time to live, link-layer addresses, and out of the one other interface.
- */
+static __always_inline int frame_parse_xdp(struct frame *f, const struct xdp_md *xdp)
+{
+	return frame_parse(f, (void *)(long)xdp->data, (void *)(long)xdp->data_end) &&
+	       frame_is_udp(f);
+}
+
+/* Addresses, ports, checksums, time to live, link-layer addresses, and out of the other interface. */
+static __always_inline int frame_forward(const struct frame *f, __be16 dport)
+{
+	__be32 saddr = bpf_htonl(FRAMES_EDGE), daddr = bpf_htonl(FRAMES_TARGET);
+	__sum16 check;
+
+	check = csum_replace32(f->ip->check, f->ip->saddr, saddr);
+	check = csum_replace32(check, f->ip->daddr, daddr);
+	f->ip->check =
+		csum_replace16(check, bpf_htons(FRAMES_TTL << 8), bpf_htons((FRAMES_TTL - 1) << 8));
+	check = csum_replace32(f->udp->check, f->ip->saddr, saddr);
+	check = csum_replace32(check, f->ip->daddr, daddr);
+	f->udp->check = csum_replace16(check, f->udp->dest, dport);
+	f->ip->saddr = saddr;
+	f->ip->daddr = daddr;
+	f->ip->ttl = FRAMES_TTL - 1;
+	f->udp->dest = dport;
+	__builtin_memcpy(f->eth->h_dest, forward_macs.to, 6);
+	__builtin_memcpy(f->eth->h_source, forward_macs.from, 6);
+	return bpf_redirect_map(&ways, 0, XDP_DROP);
+}
+
+static __always_inline __be16 target_port(const struct frame *f)
+{
+	return bpf_htons(bpf_ntohs(f->udp->dest) - FRAMES_PUBLIC_PORT + FRAMES_TARGET_PORT);
+}
+
+/* The ceiling: what any translator has to do, with nothing looked up. */
 SEC("xdp")
 int frames_forward(struct xdp_md *xdp)
 {
-	__be32 saddr = bpf_htonl(FRAMES_EDGE), daddr = bpf_htonl(FRAMES_TARGET);
 	struct frame f;
-	__sum16 check;
-	__be16 dport;
 
-	if (!frame_parse(&f, (void *)(long)xdp->data, (void *)(long)xdp->data_end) ||
-	    !frame_is_udp(&f))
+	if (!frame_parse_xdp(&f, xdp))
 		return XDP_PASS;
-	dport = bpf_htons(bpf_ntohs(f.udp->dest) - FRAMES_PUBLIC_PORT + FRAMES_TARGET_PORT);
-	check = csum_replace32(f.ip->check, f.ip->saddr, saddr);
-	check = csum_replace32(check, f.ip->daddr, daddr);
-	f.ip->check =
-		csum_replace16(check, bpf_htons(FRAMES_TTL << 8), bpf_htons((FRAMES_TTL - 1) << 8));
-	check = csum_replace32(f.udp->check, f.ip->saddr, saddr);
-	check = csum_replace32(check, f.ip->daddr, daddr);
-	f.udp->check = csum_replace16(check, f.udp->dest, dport);
-	f.ip->saddr = saddr;
-	f.ip->daddr = daddr;
-	f.ip->ttl = FRAMES_TTL - 1;
-	f.udp->dest = dport;
-	__builtin_memcpy(f.eth->h_dest, forward_macs.to, 6);
-	__builtin_memcpy(f.eth->h_source, forward_macs.from, 6);
-	return bpf_redirect_map(&ways, 0, XDP_DROP);
+	return frame_forward(&f, target_port(&f));
+}
+
+/* Two entries for a flow, as a NAT has them, of which one direction's are used here. */
+static __always_inline void table_insert(const struct table_key *key, __be16 dport)
+{
+	struct table_key answer = {
+		.saddr = key->daddr, .daddr = key->saddr, .sport = key->dport, .dport = key->sport
+	};
+	struct table_value value = { .dport = dport };
+
+	bpf_map_update_elem(&table, &answer, &value, BPF_ANY);
+	bpf_map_update_elem(&table, key, &value, BPF_ANY);
+}
+
+/*
+ * The ceiling with one hash lookup, a time stamp and two counters of the flow: what no stateful
+ * translator with a BPF hash map can do without. It shows what memory costs on this machine.
+ */
+SEC("xdp")
+int frames_lookup(struct xdp_md *xdp)
+{
+	struct table_key key = { 0 };
+	struct table_value *value;
+	struct frame f;
+
+	if (!frame_parse_xdp(&f, xdp))
+		return XDP_PASS;
+	key.saddr = f.ip->saddr;
+	key.daddr = f.ip->daddr;
+	key.sport = f.udp->source;
+	key.dport = f.udp->dest;
+	key.proto = f.ip->protocol;
+	value = bpf_map_lookup_elem(&table, &key);
+	if (!value) {
+		table_insert(&key, target_port(&f));
+		value = bpf_map_lookup_elem(&table, &key);
+		if (!value)
+			return XDP_DROP;
+	}
+	value->used = bpf_jiffies64();
+	value->packets++;
+	value->bytes += bpf_ntohs(f.ip->tot_len);
+	return frame_forward(&f, value->dport);
 }

@@ -33,9 +33,9 @@
 struct options {
 	const char *client, *edge, *server;
 	const char *counter; /* xdp, none */
-	const char *forward; /* static, none */
+	const char *forward; /* static, lookup, none */
 	const char *kind;
-	unsigned int size, flows, rules, cpu;
+	unsigned int size, flows, rules, table, cpu;
 };
 
 struct bench {
@@ -112,9 +112,12 @@ static void attach_forward(struct bench *b)
 {
 	unsigned int way, zero = 0;
 
-	if (strcmp(b->opt.forward, "static"))
+	if (!strcmp(b->opt.forward, "static"))
+		attach_xdp(b->skel->progs.frames_forward, b->opt.edge, "eth0");
+	else if (!strcmp(b->opt.forward, "lookup"))
+		attach_xdp(b->skel->progs.frames_lookup, b->opt.edge, "eth0");
+	else
 		return;
-	attach_xdp(b->skel->progs.frames_forward, b->opt.edge, "eth0");
 	way = ifindex("eth1");
 	if (bpf_map_update_elem(bpf_map__fd(b->skel->maps.ways), &zero, &way, BPF_ANY))
 		die("devmap");
@@ -288,7 +291,7 @@ static void usage(void)
 {
 	fprintf(stderr, "usage: frames --client NS --edge NS --server NS --flows N --rules N\n"
 			"  [--size BYTES] [--kind translated|routed|local] [--count xdp|none]\n"
-			"  [--forward static|none] [--cpu N]\n");
+			"  [--forward static|lookup|none] [--table FLOWS] [--cpu N]\n");
 	exit(2);
 }
 
@@ -298,7 +301,7 @@ static void options_read(struct options *opt, int argc, char **argv)
 		{ "client", 1, NULL, 'c' }, { "edge", 1, NULL, 'e' },  { "server", 1, NULL, 's' },
 		{ "flows", 1, NULL, 'f' },  { "rules", 1, NULL, 'r' }, { "size", 1, NULL, 'z' },
 		{ "kind", 1, NULL, 'k' },   { "count", 1, NULL, 'n' }, { "forward", 1, NULL, 'w' },
-		{ "cpu", 1, NULL, 'p' },    { NULL, 0, NULL, 0 },
+		{ "cpu", 1, NULL, 'p' },    { "table", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -331,6 +334,9 @@ static void options_read(struct options *opt, int argc, char **argv)
 		case 'w':
 			opt->forward = optarg;
 			break;
+		case 't':
+			opt->table = atoi(optarg);
+			break;
 		case 'p':
 			opt->cpu = atoi(optarg);
 			break;
@@ -346,7 +352,8 @@ static void options_read(struct options *opt, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct bench b = {
-		.opt = { .size = 60, .counter = "xdp", .forward = "none", .kind = "translated" }
+		.opt = { .size = 60, .counter = "xdp", .forward = "none", .kind = "translated",
+			 .table = 1 }
 	};
 	cpu_set_t cpus;
 
@@ -356,8 +363,12 @@ int main(int argc, char **argv)
 	if (sched_setaffinity(0, sizeof(cpus), &cpus))
 		die("CPU");
 	setpriority(PRIO_PROCESS, 0, -20); /* others on this machine weigh less, if it may be */
-	b.skel = frames_bpf__open_and_load();
+	b.skel = frames_bpf__open();
 	if (!b.skel)
+		die("open");
+	if (!strcmp(b.opt.forward, "lookup"))
+		bpf_map__set_max_entries(b.skel->maps.table, 2 * b.opt.table);
+	if (frames_bpf__load(b.skel))
 		die("load");
 	configure(&b);
 	attach_counter(&b);

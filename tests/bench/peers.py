@@ -21,6 +21,11 @@ def rule_ports(rules):
         yield f"198.51.100.{1 + at}", 16384 + port, f"10.0.0.{2 + at}", 40960 + port
 
 
+def table_size(flows):
+    """`set flows` for a measurement with so many."""
+    return 1000000 if flows > 50000 else 131072
+
+
 class Peer:
     """Nothing forwards: the frames reach the edge's eth0 and end there."""
     name = "nothing"
@@ -67,6 +72,16 @@ class Ceiling(Peer):
     gro = False
 
 
+class Lookup(Peer):
+    """The ceiling, with one lookup in a table of xfwd's size: what memory costs."""
+    name = "one lookup"
+    forward = "lookup"
+    gro = False
+
+    def frames(self, hosts, rules, flows, size=60, **more):
+        return super().frames(hosts, rules, flows, size, table=table_size(flows), **more)
+
+
 class Routing(Peer):
     name = "routing"
     kind = "routed"
@@ -93,8 +108,7 @@ class Xfwd(Peer):
 
     def set_up(self, hosts, rules, flows=1000):
         super().set_up(hosts, rules)
-        table = 1000000 if flows > 50000 else 131072
-        self.load(hosts, self.configuration(rules, table))
+        self.load(hosts, self.configuration(rules, table_size(flows)))
 
     def load(self, hosts, configuration):
         if self.service:
@@ -219,6 +233,6 @@ def find(program):
 
 
 def all_peers():
-    peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Routing(), Nft(), Nft(plain=True),
+    peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Lookup(), Routing(), Nft(), Nft(plain=True),
              Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

@@ -87,10 +87,10 @@ def contenders(bench, names, **what):
 
 
 def established_rows(bench):
-    full = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "generator", "routing", "nft map", "nft plain",
+    full = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "one lookup", "generator", "routing", "nft map", "nft plain",
             "iptables")
-    some = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "routing", "nft map", "iptables")
-    few = ("xfwd native", "ceiling", "nft map")
+    some = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "one lookup", "routing", "nft map", "iptables")
+    few = ("xfwd native", "ceiling", "one lookup", "nft map")
     for flows in bench.args.flows:
         if flows > 100000:  # their tables share one cache
             names = few
