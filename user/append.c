@@ -18,7 +18,6 @@
 struct in_force {
 	int ruleset;
 	int index;
-	int actions;
 	int records;
 };
 
@@ -29,16 +28,13 @@ static int in_force_open(const struct state *state, const struct settings *setti
 
 	maps->ruleset = state_inner(state, MAP_rulesets, slot);
 	maps->index = state_inner(state, MAP_rule_indexes, slot);
-	maps->actions = state_inner(state, MAP_rule_actions, slot);
 	maps->records = state_inner(state, MAP_rule_records, slot);
-	return maps->ruleset < 0 || maps->index < 0 || maps->actions < 0 || maps->records < 0
-		       ? -EAGAIN
-		       : 0;
+	return maps->ruleset < 0 || maps->index < 0 || maps->records < 0 ? -EAGAIN : 0;
 }
 
 static void in_force_close(const struct in_force *maps)
 {
-	const int fds[] = { maps->ruleset, maps->index, maps->actions, maps->records };
+	const int fds[] = { maps->ruleset, maps->index, maps->records };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -92,11 +88,11 @@ static int mask_merge(struct ruleset *set, const struct ruleset *one, const stru
 }
 
 /* Another rule has the key already: is it the same one? Else it hides the new one, which is legal. */
-static int check_same(const struct in_force *maps, const struct rule_ref *ref,
+static int check_same(const struct in_force *maps, const struct rule_entry *entry,
 		      const struct rule *rule)
 {
 	struct rule other;
-	__u32 at = ref->action;
+	__u32 at = entry->rank;
 	int err = bpf_map_lookup_elem(maps->records, &at, &other);
 
 	if (err || !rule_equal(&other, rule))
@@ -118,7 +114,7 @@ struct addition {
 static int addition_plan(const struct state *state, struct addition *new, const struct rule *rule)
 {
 	__u32 zero = 0, rank = state->running.rule_count;
-	struct rule_ref there;
+	struct rule_entry there;
 	int at;
 
 	new->set = malloc(sizeof(*new->set));
@@ -130,7 +126,7 @@ static int addition_plan(const struct state *state, struct addition *new, const 
 		at = mask_merge(new->set, new->tables.ruleset, &new->key, rank, &new->set_changed);
 	if (at < 0)
 		return at;
-	new->key.mask = at;
+	new->key.mask = RULE_KEY_MASK(FAMILY_IP4, at);
 	new->hidden = !bpf_map_lookup_elem(new->maps.index, &new->key, &there);
 	return new->hidden ? check_same(&new->maps, &there, rule) : 0;
 }
@@ -142,8 +138,6 @@ static int write_rule(struct state *state, const struct addition *new, const str
 	int err = slots_make_room(state);
 
 	if (!err)
-		err = bpf_map_update_elem(new->maps.actions, &at, new->tables.actions, BPF_ANY);
-	if (!err)
 		err = bpf_map_update_elem(new->maps.records, &at, rule, BPF_ANY);
 	return err == -E2BIG ? -EAGAIN : err;
 }
@@ -151,15 +145,15 @@ static int write_rule(struct state *state, const struct addition *new, const str
 /* One store puts the rule in force: that of its index entry. */
 static int write_entry(const struct state *state, const struct addition *new)
 {
-	struct rule_ref ref = { .rank = state->running.rule_count - 1,
-				.action = state->running.rule_count - 1 };
+	struct rule_entry entry = new->tables.entries[0];
 	__u32 zero = 0;
 	int err = 0;
 
+	entry.rank = state->running.rule_count - 1;
 	if (new->set_changed)
 		err = bpf_map_update_elem(new->maps.ruleset, &zero, new->set, BPF_ANY);
 	if (!err && !new->hidden)
-		err = bpf_map_update_elem(new->maps.index, &new->key, &ref, BPF_NOEXIST);
+		err = bpf_map_update_elem(new->maps.index, &new->key, &entry, BPF_NOEXIST);
 	return err == -E2BIG ? -EAGAIN : err;
 }
 
@@ -214,7 +208,7 @@ int append(struct state *state, const struct pins *pins, const struct netdevs *d
 	   struct rule *rule)
 {
 	const struct netdev *dev = netdev_by_name(devs, rule->ifname);
-	struct addition new = { .maps = { -1, -1, -1, -1 } };
+	struct addition new = { .maps = { -1, -1, -1 } };
 	struct settings settings;
 	int err = state_settings(state, &settings);
 

@@ -119,14 +119,14 @@ static int index_write(int outer, __u32 slot, const struct tables *tables)
 		.type = BPF_MAP_TYPE_HASH,
 		.name = "rule_index",
 		.key_size = sizeof(struct rule_key),
-		.value_size = sizeof(struct rule_ref),
+		.value_size = sizeof(struct rule_entry),
 		.max_entries = with_room(tables->entry_count),
 	};
 	int fd = inner_create(outer, slot, &shape), err;
 
 	if (fd < 0)
 		return fd;
-	err = batch_update(fd, tables->keys, tables->refs, tables->entry_count);
+	err = batch_update(fd, tables->keys, tables->entries, tables->entry_count);
 	close(fd);
 	return err;
 }
@@ -142,9 +142,6 @@ static int ruleset_write(const struct state *state, __u32 slot, const struct con
 	struct bpf_map_info ruleset = { .name = "ruleset",
 					.value_size = sizeof(struct ruleset),
 					.max_entries = 1 };
-	struct bpf_map_info actions = { .name = "rule_actions",
-					.value_size = sizeof(struct rule_action),
-					.map_flags = BPF_F_INNER_MAP };
 	struct bpf_map_info records = { .name = "rule_records",
 					.value_size = sizeof(struct rule),
 					.map_flags = BPF_F_INNER_MAP };
@@ -156,9 +153,6 @@ static int ruleset_write(const struct state *state, __u32 slot, const struct con
 		err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
 	if (!err)
 		err = index_write(state->map[MAP_rule_indexes], slot, tables);
-	if (!err)
-		err = array_write(state->map[MAP_rule_actions], slot, &actions, tables->actions,
-				  tables->action_count);
 	return err;
 }
 

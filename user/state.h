@@ -24,7 +24,6 @@
 	X(hops_in_use) \
 	X(rulesets) \
 	X(rule_indexes) \
-	X(rule_actions) \
 	X(rule_counters) \
 	X(verdict_counters) \
 	X(sweepers) \
