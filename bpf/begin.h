@@ -12,8 +12,10 @@
 #include "translate.h"
 
 /* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
-static __always_inline enum verdict begin_allowed(const struct packet *p)
+static __always_inline enum verdict begin_allowed(const struct request *r)
 {
+	const struct packet *p = &r->p;
+
 	if (p->shape & PACKET_BAD_L4)
 		return VERDICT_DROP_MALFORMED;
 	if (protocol_is_unsupported(p->tuple.proto))
@@ -22,32 +24,16 @@ static __always_inline enum verdict begin_allowed(const struct packet *p)
 		return VERDICT_DROP_FRAGMENT;
 	if (p->shape & PACKET_BEGINS)
 		return VERDICT_CONTINUE;
-	if (p->tuple.proto == IPPROTO_TCP && p->settings->flags & SETTING_TCP_LOOSE &&
+	if (p->tuple.proto == IPPROTO_TCP && r->setting_flags & SETTING_TCP_LOOSE &&
 	    !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_FIN)) &&
 	    p->tcp_flags & TCP_FLAG_ACK)
 		return VERDICT_CONTINUE;
 	return VERDICT_DROP_STRAY;
 }
 
-/* This CPU's request, filled in for the packet as it came. */
-static __always_inline struct flow_request *request_new(const struct packet *p)
-{
-	struct flow_request *req;
-	__u32 zero = 0;
-
-	req = bpf_map_lookup_elem(&flow_requests, &zero);
-	if (!req)
-		return NULL;
-	__builtin_memset(req, 0, sizeof(*req));
-	req->orig = p->tuple;
-	req->want = p->tuple;
-	req->generation = p->generation;
-	return req;
-}
-
 /* Does a rule translate what would answer a packet? */
 static __always_inline int answer_is_translated(const struct packet *p,
-						const struct flow_key4 *answer, enum stage stage,
+						const struct flow_key *answer, enum stage stage,
 						__u32 ifindex)
 {
 	const struct rule_action *rule = rule_find_in(ROOM_ANSWER, p, answer, stage, ifindex);
@@ -59,22 +45,29 @@ static __always_inline int answer_is_translated(const struct packet *p,
  * Has this host a socket of its own between these ends? TCP's established connections and listeners
  * both, UDP's connected sockets and the others.
  */
-static __always_inline int socket_exists(struct packet *p, const struct flow_key4 *incoming)
+static __always_inline int socket_exists(void *ctx, struct request *r,
+					 const struct flow_key *incoming)
 {
-	struct bpf_sock_tuple tuple = {
-		.ipv4.saddr = incoming->saddr,
-		.ipv4.daddr = incoming->daddr,
-		.ipv4.sport = incoming->sport,
-		.ipv4.dport = incoming->dport,
-	};
+	struct bpf_sock_tuple *tuple = &r->sock;
+	__u32 size = sizeof(tuple->ipv4);
 	struct bpf_sock *sock = NULL;
 
+	if (incoming->family == FAMILY_IP4) {
+		tuple->ipv4.saddr = incoming->saddr[0];
+		tuple->ipv4.daddr = incoming->daddr[0];
+		tuple->ipv4.sport = incoming->sport;
+		tuple->ipv4.dport = incoming->dport;
+	} else {
+		size = sizeof(tuple->ipv6);
+		__builtin_memcpy(tuple->ipv6.saddr, incoming->saddr, sizeof(incoming->saddr));
+		__builtin_memcpy(tuple->ipv6.daddr, incoming->daddr, sizeof(incoming->daddr));
+		tuple->ipv6.sport = incoming->sport;
+		tuple->ipv6.dport = incoming->dport;
+	}
 	if (incoming->proto == IPPROTO_TCP)
-		sock = bpf_skc_lookup_tcp(p->ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS,
-					  0);
+		sock = bpf_skc_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else if (incoming->proto == IPPROTO_UDP)
-		sock = bpf_sk_lookup_udp(p->ctx, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS,
-					 0);
+		sock = bpf_sk_lookup_udp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return 0;
 	bpf_sk_release(sock);
@@ -90,49 +83,45 @@ static __always_inline int socket_exists(struct packet *p, const struct flow_key
  * - going out: what a dnat rule would send astray when it is answered; and what was forwarded, by
  *   the firewall's leave then, from an interface where a source-NAT rule covers the way back.
  */
-static __always_inline int answer_is_taken(struct packet *p)
+static __always_inline int answer_is_taken(void *ctx, struct request *r)
 {
-	struct flow_key4 answer;
+	struct packet *p = &r->p;
 
-	key_reverse(&p->tuple, &answer);
+	flow_key_reverse(&p->tuple, &r->back);
 	if (p->hook == HOOK_TC_INGRESS) {
 		if (p->tuple.proto != IPPROTO_UDP ||
-		    !answer_is_translated(p, &answer, STAGE_OUT, p->ifindex))
+		    !answer_is_translated(p, &r->back, STAGE_OUT, p->ifindex))
 			return 0;
-		route_find(p, &p->tuple);
-		return route_is_local(p) && socket_exists(p, &p->tuple);
+		route_find(ctx, r, &p->tuple);
+		return route_is_local(p) && socket_exists(ctx, r, &p->tuple);
 	}
-	if (p->came_from && answer_is_translated(p, &answer, STAGE_OUT, p->came_from))
+	if (p->came_from && answer_is_translated(p, &r->back, STAGE_OUT, p->came_from))
 		return 1;
-	if (p->tuple.proto == IPPROTO_ICMP ||
-	    (p->tuple.proto == IPPROTO_TCP && !(p->settings->flags & SETTING_TCP_LOOSE)))
+	if (protocol_is_icmp(p->tuple.proto) ||
+	    (p->tuple.proto == IPPROTO_TCP && !(r->setting_flags & SETTING_TCP_LOOSE)))
 		return 0;
-	return answer_is_translated(p, &answer, STAGE_IN, p->ifindex);
+	return answer_is_translated(p, &r->back, STAGE_IN, p->ifindex);
 }
 
 /* A packet that no rule translates: a flow without translation, if its answer would be taken. */
-static __always_inline enum verdict begin_tracked(struct packet *p)
+static __always_inline enum verdict begin_tracked(void *ctx, struct request *r)
 {
-	struct flow_request *req;
-
-	if (packet_is_xdp(p) || begin_allowed(p) != VERDICT_CONTINUE ||
-	    address_is_multicast(p->tuple.daddr) || !answer_is_taken(p))
+	if (packet_is_xdp(&r->p) || begin_allowed(r) != VERDICT_CONTINUE ||
+	    address_is_multicast(r->p.tuple.daddr, r->p.tuple.family) || !answer_is_taken(ctx, r))
 		return VERDICT_PASS_NO_RULE;
-	req = request_new(p);
-	if (!req)
-		return VERDICT_PASS_NO_RULE;
-	req->keep = 1;
-	return translate_claim(req) == VERDICT_CONTINUE ? VERDICT_CONTINUE : VERDICT_PASS_NO_RULE;
+	r->keep = 1;
+	return translate_claim() == VERDICT_CONTINUE ? VERDICT_CONTINUE : VERDICT_PASS_NO_RULE;
 }
 
 /* The same for a packet that an accept rule exempts. */
-static __always_inline enum verdict begin_accepted(struct packet *p, const struct rule_action *rule)
+static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
+						   const struct rule_action *rule)
 {
-	enum verdict verdict = begin_tracked(p);
+	enum verdict verdict = begin_tracked(ctx, r);
 
 	/* In XDP the packet is not counted yet: tc will see it too. */
-	if (!packet_is_xdp(p))
-		rule_count_packet(rule->slot, p->l3_length);
+	if (!packet_is_xdp(&r->p))
+		rule_count_packet(rule->slot, r->p.l3_length);
 	return verdict == VERDICT_PASS_NO_RULE ? VERDICT_PASS_ACCEPT : verdict;
 }
 
@@ -143,127 +132,131 @@ static __always_inline enum verdict begin_accepted(struct packet *p, const struc
  * Claims a flow whose answers no socket of this host is waiting for: answers go to the flow, and the
  * socket's own would with them. This host's own packets have their socket, of course.
  */
-static __always_inline enum verdict claim_off_sockets(struct packet *p, struct flow_request *req)
+static __always_inline enum verdict claim_off_sockets(void *ctx, struct request *r)
 {
 	enum verdict verdict;
-	struct flow_key4 answer;
 
-	if (p->shape & PACKET_LOCAL || req->want.saddr == req->orig.saddr)
-		return translate_claim(req);
+	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr))
+		return translate_claim();
 	for (int i = 0; i < SOCKET_TRIES; i++) {
-		key_reverse(&req->want, &answer);
-		if (req->keep && socket_exists(p, &answer))
-			req->keep = 0;
-		req->claimed = 0;
-		verdict = translate_claim(req);
-		key_reverse(&req->want, &answer);
-		if (!req->claimed || (req->keep && req->want.sport == req->orig.sport) ||
-		    !socket_exists(p, &answer))
+		flow_key_reverse(&r->want, &r->back);
+		if (r->keep && socket_exists(ctx, r, &r->back))
+			r->keep = 0;
+		r->claimed = 0;
+		verdict = translate_claim();
+		flow_key_reverse(&r->want, &r->back);
+		if (!r->claimed || (r->keep && r->want.sport == r->p.tuple.sport) ||
+		    !socket_exists(ctx, r, &r->back))
 			return verdict;
-		flow_undo(req);
-		req->keep = 0;
+		flow_undo(r);
+		r->keep = 0;
 	}
 	return VERDICT_DROP_NO_PORT;
 }
 
 /* The stage out of a packet that stage in translated, when its route is known. */
-static __always_inline enum verdict begin_out(struct packet *p, struct flow_request *req)
+static __always_inline enum verdict begin_out(struct request *r)
 {
 	const struct rule_action *rule = NULL;
 
-	if (route_is_local(p)) {
-		req->to_local = FLOW_TO_LOCAL;
+	if (route_is_local(&r->p)) {
+		r->to_local = FLOW_TO_LOCAL;
 	} else {
-		rule = rule_find(p, &req->want, STAGE_OUT, p->hop.ifindex);
+		rule = rule_find(&r->p, &r->want, STAGE_OUT, r->p.hop.ifindex);
 		if (rule && rule->kind == RULE_DROP) {
-			rule_count_packet(rule->slot, p->l3_length);
+			rule_count_packet(rule->slot, r->p.l3_length);
 			return VERDICT_DROP_RULE;
 		}
 		if (rule && rule->kind == RULE_ACCEPT) {
-			rule_count_packet(rule->slot, p->l3_length);
+			rule_count_packet(rule->slot, r->p.l3_length);
 			rule = NULL;
 		}
 	}
 	if (rule)
-		req->rule_out = rule->slot;
-	return translate_source(req, rule, p->hop.ifindex);
+		r->rule_out = rule->slot;
+	return translate_source(r, rule, r->p.hop.ifindex);
 }
 
 /* dnat and redirect: the new destination decides the route, and the route the stage out. */
-static __always_inline enum verdict begin_destination(struct packet *p,
+static __always_inline enum verdict begin_destination(void *ctx, struct request *r,
 						      const struct rule_action *rule)
 {
-	struct flow_request *req;
-	enum verdict verdict = begin_allowed(p);
+	struct packet *p = &r->p;
+	enum verdict verdict = begin_allowed(r);
 
-	if (address_is_no_source(p->tuple.saddr))
+	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
 	if (verdict == VERDICT_DROP_STRAY)
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	req = request_new(p);
-	if (!req)
-		return VERDICT_DROP_ERROR;
-	req->rule_in = rule->slot;
-	verdict = translate_destination(p, rule, &req->want);
+	r->rule_in = rule->slot;
+	verdict = translate_destination(r, rule);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	route_find(p, &req->want);
+	route_find(ctx, r, &r->want);
 	if (packet_is_xdp(p) && !forward_xdp_possible(p))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
-	verdict = begin_out(p, req);
+	verdict = begin_out(r);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	return claim_off_sockets(p, req);
+	return claim_off_sockets(ctx, r);
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
-static __always_inline enum verdict begin_ingress(struct packet *p)
+static __always_inline enum verdict begin_ingress(void *ctx, struct request *r)
 {
-	const struct rule_action *rule = rule_find(p, &p->tuple, STAGE_IN, p->ifindex);
+	const struct rule_action *rule;
 
+	rule = rule_find(&r->p, &r->p.tuple, STAGE_IN, r->p.ifindex);
 	if (!rule)
-		return begin_tracked(p);
+		return begin_tracked(ctx, r);
 	switch (rule->kind) {
 	case RULE_DROP:
-		rule_count_packet(rule->slot, p->l3_length);
+		rule_count_packet(rule->slot, r->p.l3_length);
 		return VERDICT_DROP_RULE;
 	case RULE_DNAT:
 	case RULE_REDIRECT:
-		return begin_destination(p, rule);
+		return begin_destination(ctx, r, rule);
 	default:
-		return begin_accepted(p, rule);
+		return begin_accepted(ctx, r, rule);
 	}
 }
 
 /* Its ports are unknown, and a source-NAT rule asks for some: it could be one that may not leave. */
-static __always_inline int may_be_covered(const struct packet *p)
+static __always_inline int may_be_covered(const struct request *r)
 {
+	const struct packet *p = &r->p;
+
 	return p->shape & (PACKET_NO_L4 | PACKET_BAD_L4) &&
-	       !(p->shape & (PACKET_PORTS | PACKET_LOCAL)) &&
-	       p->settings->flags & SETTING_PORTS_OUT;
+	       !(p->shape & (PACKET_PORTS | PACKET_LOCAL)) && r->setting_flags & SETTING_PORTS_OUT;
 }
 
 /*
  * This host's own packet, to where a translated flow already gets its answers under the same port:
  * it steps aside to another port, or passes if it cannot begin a flow.
  */
-static __always_inline enum verdict begin_aside(struct packet *p)
+static __always_inline enum verdict begin_aside(struct request *r)
 {
-	struct flow_request *req;
 	enum verdict verdict;
 
-	if (begin_allowed(p) != VERDICT_CONTINUE)
+	if (begin_allowed(r) != VERDICT_CONTINUE)
 		return VERDICT_PASS_STRAY;
-	req = request_new(p);
-	if (!req)
-		return VERDICT_DROP_ERROR;
-	req->from_local = FLOW_TO_LOCAL;
-	verdict = translate_source(req, NULL, p->ifindex);
-	return verdict == VERDICT_CONTINUE ? translate_claim(req) : verdict;
+	r->from_local = FLOW_TO_LOCAL;
+	verdict = translate_source(r, NULL, r->p.ifindex);
+	return verdict == VERDICT_CONTINUE ? translate_claim() : verdict;
+}
+
+/* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
+static __always_inline int stays_on_link(const struct flow_key *key)
+{
+	if (address_is_multicast(key->daddr, key->family))
+		return 1;
+	if (key->family == FAMILY_IP4)
+		return !key->saddr[0];
+	return address6_is_link_local(key->saddr) || address6_is_below(key->saddr, 0);
 }
 
 /*
@@ -271,42 +264,38 @@ static __always_inline enum verdict begin_aside(struct packet *p)
  * translated does not leave, unless this host's own sockets made it: its source is no secret, and
  * it may belong to a connection older than the rule, or answer one from outside.
  */
-static __always_inline enum verdict begin_egress(struct packet *p)
+static __always_inline enum verdict begin_egress(void *ctx, struct request *r)
 {
+	struct packet *p = &r->p;
 	const struct rule_action *rule;
-	struct flow_request *req;
-	struct flow_key4 answer;
 	enum verdict verdict;
 
-	key_reverse(&p->tuple, &answer);
-	if (p->shape & PACKET_PORTS && flow_find(&answer))
-		return p->shape & PACKET_LOCAL ? begin_aside(p) : VERDICT_PASS_DONE;
+	flow_key_reverse(&p->tuple, &r->back);
+	if (p->shape & PACKET_PORTS && request_flow(r, &r->back))
+		return p->shape & PACKET_LOCAL ? begin_aside(r) : VERDICT_PASS_DONE;
 	rule = rule_find(p, &p->tuple, STAGE_OUT, p->ifindex);
-	if (!rule && may_be_covered(p))
+	if (!rule && may_be_covered(r))
 		return p->shape & PACKET_BAD_L4 ? VERDICT_DROP_MALFORMED : VERDICT_DROP_FRAGMENT;
 	if (!rule)
-		return begin_tracked(p);
+		return begin_tracked(ctx, r);
 	if (rule->kind == RULE_ACCEPT)
-		return begin_accepted(p, rule);
+		return begin_accepted(ctx, r, rule);
 	if (rule->kind == RULE_DROP) {
 		rule_count_packet(rule->slot, p->l3_length);
 		return VERDICT_DROP_RULE;
 	}
-	if (address_is_multicast(p->tuple.daddr) || !p->tuple.saddr)
-		return VERDICT_PASS_NO_RULE; /* of this link alone: DHCP, routing protocols */
-	verdict = begin_allowed(p);
+	if (stays_on_link(&p->tuple))
+		return VERDICT_PASS_NO_RULE;
+	verdict = begin_allowed(r);
 	if (verdict != VERDICT_CONTINUE)
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
-	req = request_new(p);
-	if (!req)
-		return VERDICT_DROP_ERROR;
-	req->rule_out = rule->slot;
+	r->rule_out = rule->slot;
 	if (p->shape & PACKET_LOCAL)
-		req->from_local = FLOW_TO_LOCAL;
-	verdict = translate_source(req, rule, p->ifindex);
+		r->from_local = FLOW_TO_LOCAL;
+	verdict = translate_source(r, rule, p->ifindex);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	return claim_off_sockets(p, req);
+	return claim_off_sockets(ctx, r);
 }
 
 #endif

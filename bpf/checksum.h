@@ -8,6 +8,8 @@
 #ifndef XFWD_CHECKSUM_H
 #define XFWD_CHECKSUM_H
 
+#include "flow.h"
+
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #endif
@@ -64,10 +66,21 @@ static __always_inline __u16 csum_replace_udp(__u16 check, __u16 delta)
 	return check ? check : 0xffff;
 }
 
-/* The pseudo header's sum (RFC 793), folded, not complemented. All of it in network byte order. */
-static __always_inline __u16 csum_pseudo4(__be32 saddr, __be32 daddr, __be16 proto, __be16 length)
+/*
+ * The pseudo header's sum (RFC 793, RFC 8200 8.1), folded, not complemented. Protocol and length in
+ * network byte order.
+ */
+static __always_inline __u16 csum_pseudo(const struct flow_key *key, __be16 proto, __be16 length)
 {
-	return csum_fold(csum_add(csum_add(saddr, daddr), (__u32)proto + length));
+	__u32 sum = (__u32)proto + length;
+
+	sum = csum_add(csum_add(sum, key->saddr[0]), key->daddr[0]);
+	if (key->family == FAMILY_IP4)
+		return csum_fold(sum);
+	sum = csum_add(csum_add(sum, key->saddr[1]), key->daddr[1]);
+	sum = csum_add(csum_add(sum, key->saddr[2]), key->daddr[2]);
+	sum = csum_add(csum_add(sum, key->saddr[3]), key->daddr[3]);
+	return csum_fold(sum);
 }
 
 #endif

@@ -3,19 +3,23 @@
 #ifndef XFWD_CLASSIFY_H
 #define XFWD_CLASSIFY_H
 
-#include "loop.h"
 #include "maps.h"
 #include "packet.h"
 
 /* What is asked of the classifier, and its answer. */
 struct rule_query {
-	struct flow_key4 tuple;
+	struct flow_key tuple;
 	__u32 ifindex;
 	__u32 stage;
 	__u32 active;
-	__u32 pad;
-	struct rule_action action; /* of the rule found */
+	__u32 rank; /* of the rule found; RANK_NONE: none yet */
+	struct rule_action action; /* its */
+	/* room to work in */
+	struct rule_key key;
+	struct rule_key masked;
 };
+
+#define RANK_NONE (~0U)
 
 /* A packet may be under a rule of each stage, and its answer be asked for, all at one time. */
 enum rule_room {
@@ -33,15 +37,20 @@ struct {
 	__type(value, struct rule_query);
 } rule_queries SEC(".maps");
 
+static __always_inline int protocol_has_ports(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+}
+
 static __always_inline void query_key(struct rule_key *key, const struct rule_query *query)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	key->saddr[0] = query->tuple.saddr;
-	key->daddr[0] = query->tuple.daddr;
+	__builtin_memcpy(key->saddr, query->tuple.saddr, sizeof(key->saddr));
+	__builtin_memcpy(key->daddr, query->tuple.daddr, sizeof(key->daddr));
 	key->ifindex = query->ifindex;
 	key->proto = query->tuple.proto;
 	key->stage = query->stage;
-	if (key->proto == IPPROTO_TCP || key->proto == IPPROTO_UDP) {
+	if (protocol_has_ports(key->proto)) {
 		key->sport = query->tuple.sport;
 		key->dport = query->tuple.dport;
 	}
@@ -60,70 +69,81 @@ static __always_inline void key_mask(struct rule_key *masked, const struct rule_
 	masked->mask = position;
 }
 
-/* A search under way. */
+/* The query of a room, the ruleset that it asks, and its index. 0: all of them are there. */
 struct classification {
+	struct rule_query *query;
 	const struct ruleset *set;
 	void *index;
-	const struct rule_entry *best; /* NULL: none yet */
-	struct rule_key key;
 };
 
-/* One mask. 1 ends the search: masks are in the order of their best rank, so no later one can win. */
-static long classify_mask(__u32 i, struct classification *c)
+static __always_inline int classification_open(struct classification *c, __u32 room)
 {
-	const struct rule_mask *mask;
-	const struct rule_entry *found;
-	struct rule_key masked;
-	__u32 stage = c->key.stage & 1;
-
-	if (i >= XFWD_MASKS_MAX || i >= c->set->mask_count[stage][FAMILY_IP4])
-		return 1;
-	mask = &c->set->masks[stage][FAMILY_IP4][i];
-	if (c->best && mask->best_rank > c->best->rank)
-		return 1;
-	key_mask(&masked, &c->key, mask, RULE_KEY_MASK(FAMILY_IP4, i));
-	found = bpf_map_lookup_elem(c->index, &masked);
-	if (found && (!c->best || found->rank < c->best->rank))
-		c->best = found;
-	return 0;
-}
-
-/*
- * Finds the first rule in the user's order that matches: 1, with its action in the query, or 0. A
- * function of its own to the verifier: it is checked once, not in every place that calls it. Such a
- * function returns numbers only, which is why the action is copied.
- */
-__attribute__((noinline)) int classify(struct rule_query *query)
-{
-	struct classification c;
 	__u32 zero = 0, active;
 	void *inner;
 
-	if (!query)
-		return 0;
-	active = query->active;
+	c->query = bpf_map_lookup_elem(&rule_queries, &room);
+	if (!c->query)
+		return -1;
+	active = c->query->active;
 	inner = bpf_map_lookup_elem(&rulesets, &active);
-	c.index = bpf_map_lookup_elem(&rule_indexes, &active);
-	if (!inner || !c.index)
+	c->index = bpf_map_lookup_elem(&rule_indexes, &active);
+	if (!inner || !c->index)
+		return -1;
+	c->set = bpf_map_lookup_elem(inner, &zero);
+	return c->set ? 0 : -1;
+}
+
+/*
+ * One mask. 1 ends the search: masks are in the order of their best rank, so no later one can win.
+ * A function of its own to the verifier, which so looks at it once and not once a round.
+ */
+__attribute__((noinline)) int classify_mask(__u32 room, __u32 i)
+{
+	const struct rule_entry *found;
+	const struct rule_mask *mask;
+	struct rule_query *query;
+	struct classification c;
+	__u32 stage, family;
+
+	if (classification_open(&c, room) || i >= XFWD_MASKS_MAX)
+		return 1;
+	query = c.query;
+	stage = query->stage & 1;
+	family = query->tuple.family & 1;
+	if (i >= c.set->mask_count[stage][family])
+		return 1;
+	mask = &c.set->masks[stage][family][i];
+	if (mask->best_rank > query->rank)
+		return 1;
+	key_mask(&query->masked, &query->key, mask, RULE_KEY_MASK(family, i));
+	found = bpf_map_lookup_elem(c.index, &query->masked);
+	if (!found || found->rank >= query->rank)
 		return 0;
-	c.set = bpf_map_lookup_elem(inner, &zero);
-	if (!c.set)
+	query->rank = found->rank;
+	query->action = found->action;
+	return 0;
+}
+
+/* Finds the first rule in the user's order that matches: 1, with its action in the query, or 0. */
+__attribute__((noinline)) int classify(__u32 room)
+{
+	struct classification c;
+
+	if (classification_open(&c, room) ||
+	    !(c.set->interfaces[c.query->stage & 1] & RULESET_INTERFACE(c.query->ifindex)))
 		return 0;
-	if (!(c.set->interfaces[query->stage & 1] & RULESET_INTERFACE(query->ifindex)))
-		return 0;
-	c.best = NULL;
-	query_key(&c.key, query);
-	loop(XFWD_MASKS_MAX, XFWD_MASKS_MAX, classify_mask, &c);
-	if (!c.best)
-		return 0;
-	query->action = c.best->action;
-	return 1;
+	c.query->rank = RANK_NONE;
+	query_key(&c.query->key, c.query);
+	for (__u32 i = 0; i < XFWD_MASKS_MAX; i++)
+		if (classify_mask(room, i))
+			break;
+	return c.query->rank != RANK_NONE;
 }
 
 /* The action of the rule that covers the packet at this stage, or NULL. It stays in its room. */
 static __always_inline const struct rule_action *rule_find_in(enum rule_room room,
 							      const struct packet *p,
-							      const struct flow_key4 *tuple,
+							      const struct flow_key *tuple,
 							      enum stage stage, __u32 ifindex)
 {
 	__u32 at = room;
@@ -135,11 +155,11 @@ static __always_inline const struct rule_action *rule_find_in(enum rule_room roo
 	query->ifindex = ifindex;
 	query->stage = stage;
 	query->active = p->generation & 1;
-	return classify(query) ? &query->action : NULL;
+	return classify(room) ? &query->action : NULL;
 }
 
 static __always_inline const struct rule_action *
-rule_find(const struct packet *p, const struct flow_key4 *tuple, enum stage stage, __u32 ifindex)
+rule_find(const struct packet *p, const struct flow_key *tuple, enum stage stage, __u32 ifindex)
 {
 	return rule_find_in((enum rule_room)stage, p, tuple, stage, ifindex);
 }

@@ -5,6 +5,7 @@
 
 #include "maps.h"
 #include "packet.h"
+#include "request.h"
 
 static __always_inline __u32 jiffies_now(void)
 {
@@ -15,39 +16,44 @@ static __always_inline __u32 jiffies_now(void)
  * Helpers get a copy of the key: a struct packet whose address never leaves the program's own code
  * is kept in registers, and what other hooks would need of it is compiled away.
  */
-static __always_inline struct flow4 *flow_find(const struct flow_key4 *key)
+static __always_inline struct flow *flow_find(const struct flow_key *key)
 {
-	struct flow_key4 copy = *key;
+	struct flow_key copy = *key;
+	struct flow_key4 key4;
 
-	return bpf_map_lookup_elem(&flows4, &copy);
+	if (key->family == FAMILY_IP4) {
+		flow_key_to4(key, &key4);
+		return bpf_map_lookup_elem(&flows4, &key4);
+	}
+	return bpf_map_lookup_elem(&flows6, &copy);
 }
 
-static __always_inline void key_reverse(const struct flow_key4 *key, struct flow_key4 *reverse)
+/* The same for a key in a request. */
+static __always_inline struct flow *request_flow(struct request *r, const struct flow_key *key)
 {
-	__builtin_memset(reverse, 0, sizeof(*reverse));
-	reverse->saddr = key->daddr;
-	reverse->daddr = key->saddr;
-	reverse->sport = key->dport;
-	reverse->dport = key->sport;
-	reverse->proto = key->proto;
+	if (key->family != FAMILY_IP4)
+		return bpf_map_lookup_elem(&flows6, key);
+	flow_key_to4(key, &r->key4);
+	return bpf_map_lookup_elem(&flows4, &r->key4);
+}
+
+static __always_inline long request_delete(struct request *r, const struct flow_key *key)
+{
+	if (key->family != FAMILY_IP4)
+		return bpf_map_delete_elem(&flows6, key);
+	flow_key_to4(key, &r->key4);
+	return bpf_map_delete_elem(&flows4, &r->key4);
 }
 
 /*
- * The answering entry first: should the second step never come, what is left is an original entry,
- * which the sweeper still has in its queue and ends.
+ * Ends a flow of which `key` is one of the two keys, and r->peer the other. The answering entry
+ * first: should the second step never come, what is left is an original entry, which the sweeper
+ * still has in its queue and ends.
  */
-static __always_inline void flow_end(const struct flow_key4 *key, const struct flow4 *f)
+static __always_inline void flow_end(struct request *r, const struct flow_key *key, int is_reply)
 {
-	struct flow_key4 peer, own = *key;
-
-	flow_peer_key(f, key->proto, &peer);
-	if (f->flow.flags & FLOW_REPLY) {
-		bpf_map_delete_elem(&flows4, &own);
-		bpf_map_delete_elem(&flows4, &peer);
-	} else {
-		bpf_map_delete_elem(&flows4, &peer);
-		bpf_map_delete_elem(&flows4, &own);
-	}
+	request_delete(r, is_reply ? key : &r->peer);
+	request_delete(r, is_reply ? &r->peer : key);
 }
 
 /* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */

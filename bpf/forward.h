@@ -4,7 +4,7 @@
 #define XFWD_FORWARD_H
 
 #include "maps.h"
-#include "packet.h"
+#include "request.h"
 
 /* The port of the interface that the route leads to. */
 static __always_inline void route_port(struct packet *p)
@@ -20,13 +20,13 @@ static __always_inline void route_port(struct packet *p)
 #define LEASE_SECONDS_MAX 2
 
 /* The generation of next hops that may be trusted; 0: none may. */
-static __always_inline __u16 lease_generation(const struct packet *p)
+static __always_inline __u16 lease_generation(__u32 now, __u32 hz)
 {
 	const struct hop_lease *lease;
 	__u32 zero = 0;
 
 	lease = bpf_map_lookup_elem(&hop_leases, &zero);
-	if (!lease || lease->until - p->now - 1 >= LEASE_SECONDS_MAX * p->settings->hz)
+	if (!lease || lease->until - now - 1 >= LEASE_SECONDS_MAX * hz)
 		return 0;
 	return (__u16)lease->generation;
 }
@@ -35,34 +35,53 @@ static __always_inline __u16 lease_generation(const struct packet *p)
  * The lookup takes the new destination and the source as it came, as the kernel routes between
  * PREROUTING and POSTROUTING: rules of policy routing that name a source hold as they always did.
  */
-static __always_inline void route_find(struct packet *p, const struct flow_key4 *to)
+static __always_inline void route_find(void *ctx, struct request *r, const struct flow_key *to)
 {
+	struct bpf_fib_lookup *fib = &r->fib;
+	struct packet *p = &r->p;
 	struct next_hop *hop = &p->hop;
-	struct bpf_fib_lookup fib;
 
-	hop->generation = lease_generation(p); /* before, so that a change meanwhile outdates it */
-	__builtin_memset(&fib, 0, sizeof(fib));
-	fib.family = AF_INET;
-	fib.l4_protocol = to->proto;
-	fib.sport = p->tuple.sport;
-	fib.dport = to->dport;
-	fib.tot_len = p->route_length;
-	fib.ifindex = p->ifindex;
-	fib.tos = p->tos;
-	fib.ipv4_src = p->tuple.saddr;
-	fib.ipv4_dst = to->daddr;
-	hop->route = bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
-	hop->mtu = fib.mtu_result;
+	hop->generation = lease_generation(
+		p->now, r->hz); /* before, so that a change meanwhile outdates it */
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->l4_protocol = p->tuple.proto;
+	fib->sport = p->tuple.sport;
+	fib->dport = to->dport;
+	fib->tot_len = p->route_length;
+	fib->ifindex = p->ifindex;
+	__builtin_memcpy(fib->ipv6_src, p->tuple.saddr, sizeof(fib->ipv6_src));
+	__builtin_memcpy(fib->ipv6_dst, to->daddr, sizeof(fib->ipv6_dst));
+	if (packet_is_ip4(p)) {
+		fib->family = AF_INET;
+		fib->tos = p->tos;
+	} else {
+		fib->family = AF_INET6;
+		fib->flowinfo = p->flow_info;
+	}
+	hop->route = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	hop->mtu = fib->mtu_result;
 	if (hop->route == ROUTE_TOO_BIG) {
 		/* It then says nothing of the interface, which rules ask for. */
-		fib.tot_len = 0;
-		bpf_fib_lookup(p->ctx, &fib, sizeof(fib), 0);
+		fib->tot_len = 0;
+		bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 	}
-	hop->ifindex = fib.ifindex;
-	hop->gateway = fib.ipv4_dst;
-	hop->dmac = link_address_read(fib.dmac);
-	hop->smac = link_address_read(fib.smac);
+	hop->ifindex = fib->ifindex;
+	r->gateway_is_ip4 = fib->family == AF_INET;
+	__builtin_memcpy(r->gateway, fib->ipv6_dst, sizeof(r->gateway));
+	__builtin_memcpy(&hop->dmac, fib->dmac, sizeof(fib->dmac));
+	__builtin_memcpy(&hop->smac, fib->smac, sizeof(fib->smac));
 	route_port(p);
+}
+
+/* What the lookup is asked for: where the flow leads. */
+static __always_inline void route_target(const struct packet *p, const struct flow *f,
+					 struct flow_key *to)
+{
+	to->dport = f->dport;
+	if (packet_is_ip4(p))
+		to->daddr[0] = ((const struct flow4 *)f)->daddr;
+	else
+		__builtin_memcpy(to->daddr, ((const struct flow6 *)f)->daddr, sizeof(to->daddr));
 }
 
 /* The next hop that the flow keeps, while it can be trusted and the packet fits. */
@@ -72,8 +91,10 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	const struct port *port;
 	__u32 at = f->port;
 
-	if (!f->hop_generation || f->hop_generation != lease_generation(p))
+	if (!f->hop_generation || f->hop_generation != lease_generation(p->now, p->settings->hz))
 		return 0;
+	if (!packet_is_xdp(p) && p->l3_offset != ETH_HLEN)
+		return 0; /* it needs a link-layer header, which takes the gateway */
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || !port->ifindex || p->route_length > port->mtu)
 		return 0;
@@ -87,12 +108,15 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 }
 
 /* Tells the service, once a second at the most, to keep this neighbour reachable. */
-static __always_inline void hop_use(const struct packet *p)
+static __always_inline void hop_use(const struct request *r)
 {
-	struct hop_key key = { .ifindex = p->hop.ifindex, .gateway = p->hop.gateway };
-	__u32 *last = bpf_map_lookup_elem(&hops_in_use, &key), now = p->now;
+	struct hop_key key = { .ifindex = r->p.hop.ifindex };
+	__u32 *last, now = r->p.now;
 
-	if (!last || now - *last >= p->settings->hz)
+	key.family = r->gateway_is_ip4 ? FAMILY_IP4 : FAMILY_IP6;
+	__builtin_memcpy(key.gateway, r->gateway, sizeof(key.gateway));
+	last = bpf_map_lookup_elem(&hops_in_use, &key);
+	if (!last || now - *last >= r->hz)
 		bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
 }
 
@@ -101,13 +125,14 @@ static __always_inline void hop_use(const struct packet *p)
  * interface's: the flow has no room for that. Other CPUs may be reading: they must not take one half
  * of the old and one of the new, so the flow says that it has none until all is in place.
  */
-static __always_inline void route_keep(const struct packet *p, struct flow *f)
+static __always_inline void route_keep(const struct request *r, struct flow *f)
 {
-	const struct next_hop *hop = &p->hop;
+	const struct next_hop *hop = &r->p.hop;
 	const struct port *port;
 	__u32 at = hop->port;
 
-	if (!hop->generation || !at || hop->route != ROUTE_NEXT_HOP)
+	if (!hop->generation || !at || hop->route != ROUTE_NEXT_HOP ||
+	    hop->port_flags & IFACE_NO_ETHERNET)
 		return;
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || hop->mtu < port->mtu)
@@ -115,25 +140,45 @@ static __always_inline void route_keep(const struct packet *p, struct flow *f)
 	f->hop_generation = 0;
 	barrier();
 	f->port = at;
-	link_address_write(f->dmac, &hop->dmac);
+	*(volatile __u64 *)f->dmac = hop->dmac.bytes;
 	barrier();
 	f->hop_generation = hop->generation;
-	hop_use(p);
+	hop_use(r);
 }
 
-/*
- * XDP: to a device that takes redirected frames, else not at all. bpf_redirect_map() only notes the
- * target, so asking it comes first, while the packet can still be passed as it came.
- */
+/* Looks up the route of the request's packet to r->want, if it is not known yet, and keeps it in the flow. */
+static __always_inline void route_resolve(void *ctx, struct flow *f)
+{
+	struct request *r = request_get();
+
+	if (!r || !f)
+		return;
+	if (r->p.hop.route == ROUTE_UNKNOWN)
+		route_find(ctx, r, &r->want);
+	route_keep(r, f);
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int route_resolve_xdp(struct xdp_md *xdp, struct flow *f)
+{
+	route_resolve(xdp, f);
+	return 0;
+}
+
+__attribute__((noinline)) int route_resolve_tc(struct __sk_buff *skb, struct flow *f)
+{
+	route_resolve(skb, f);
+	return 0;
+}
+
+/* XDP forwards to a device that takes redirected frames, else not at all. */
 static __always_inline int forward_xdp_possible(const struct packet *p)
 {
-	if (p->hop.route != ROUTE_NEXT_HOP || p->ttl <= 1 || !p->hop.port)
-		return 0;
-	if (p->frames == FRAMES_GENERIC)
-		return bpf_redirect_map(&tx_ports_generic, p->hop.port, XDP_PASS) == XDP_REDIRECT;
-	return bpf_redirect_map(&tx_ports, p->hop.port, XDP_PASS) == XDP_REDIRECT;
+	return p->hop.route == ROUTE_NEXT_HOP && p->ttl > 1 && p->hop.port &&
+	       p->hop.port_flags & IFACE_TAKES_REDIRECTS;
 }
 
+/* The packet is translated: if the device has gone in this very moment, it goes with it. */
 static __always_inline int forward_xdp(const struct packet *p)
 {
 	const struct next_hop *hop = &p->hop;
@@ -143,7 +188,24 @@ static __always_inline int forward_xdp(const struct packet *p)
 		return XDP_DROP;
 	link_address_write(eth->h_dest, &hop->dmac);
 	link_address_write(eth->h_source, &hop->smac);
-	return hop->ifindex == p->ifindex ? XDP_TX : XDP_REDIRECT;
+	if (hop->ifindex == p->ifindex)
+		return XDP_TX;
+	if (p->frames == FRAMES_GENERIC)
+		return bpf_redirect_map(&tx_ports_generic, hop->port, XDP_DROP);
+	return bpf_redirect_map(&tx_ports, hop->port, XDP_DROP);
+}
+
+/* The route was looked up for this packet just now: a flow keeps no next hop without its address. */
+static __always_inline int forward_neighbour(const struct packet *p)
+{
+	struct bpf_redir_neigh gateway = { 0 };
+	const struct request *r = request_get();
+
+	if (!r)
+		return TC_ACT_SHOT;
+	gateway.nh_family = r->gateway_is_ip4 ? AF_INET : AF_INET6;
+	__builtin_memcpy(gateway.ipv6_nh, r->gateway, sizeof(gateway.ipv6_nh));
+	return bpf_redirect_neigh(p->hop.ifindex, &gateway, sizeof(gateway), 0);
 }
 
 /*
@@ -154,18 +216,16 @@ static __always_inline int forward_xdp(const struct packet *p)
 static __always_inline int forward_tc(const struct packet *p)
 {
 	const struct next_hop *hop = &p->hop;
-	struct bpf_redir_neigh gateway = { .nh_family = AF_INET, .ipv4_nh = hop->gateway };
 	struct __sk_buff *skb = packet_skb(p);
-	__u8 addresses[2 * ETH_ALEN] __attribute__((aligned(4)));
+	__u64 addresses[2];
 
 	if (hop->port_flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;
 	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||
 	    hop->port_flags & IFACE_NO_ETHERNET)
-		return bpf_redirect_neigh(hop->ifindex, &gateway, sizeof(gateway), 0);
-	link_address_write(addresses, &hop->dmac);
-	link_address_write(addresses + ETH_ALEN, &hop->smac);
-	if (bpf_skb_store_bytes(skb, 0, addresses, sizeof(addresses), 0))
+		return forward_neighbour(p);
+	link_addresses_join(addresses, &hop->dmac, &hop->smac);
+	if (bpf_skb_store_bytes(skb, 0, addresses, 2 * ETH_ALEN, 0))
 		return TC_ACT_SHOT;
 	return bpf_redirect(hop->ifindex, 0);
 }

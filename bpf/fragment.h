@@ -8,13 +8,14 @@
 /* RFC 1122 3.3.2 keeps fragments for 60 to 120 seconds; Linux for 30. */
 #define FRAGMENT_SECONDS 30
 
-static __always_inline void fragment_key(const struct packet *p, struct fragment_key4 *key)
+static __always_inline void fragment_key(const struct packet *p, struct fragment_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	key->saddr = p->tuple.saddr;
-	key->daddr = p->tuple.daddr;
+	__builtin_memcpy(key->saddr, p->tuple.saddr, sizeof(key->saddr));
+	__builtin_memcpy(key->daddr, p->tuple.daddr, sizeof(key->daddr));
 	key->id = p->id;
 	key->proto = p->tuple.proto;
+	key->family = p->tuple.family;
 }
 
 /* A first fragment: those behind it will need its ports, to match a flow or a rule. */
@@ -25,20 +26,20 @@ static __always_inline void fragment_remember(const struct packet *p)
 		.dport = p->tuple.dport,
 		.seen = p->now,
 	};
-	struct fragment_key4 key;
+	struct fragment_key key;
 
 	fragment_key(p, &key);
-	bpf_map_update_elem(&fragments4, &key, &frag, BPF_ANY);
+	bpf_map_update_elem(&fragments, &key, &frag, BPF_ANY);
 }
 
 /* Gives a later fragment the ports of its datagram, if its first part was seen. */
 static __always_inline void fragment_resolve(struct packet *p)
 {
-	struct fragment_key4 key;
+	struct fragment_key key;
 	struct fragment *frag;
 
 	fragment_key(p, &key);
-	frag = bpf_map_lookup_elem(&fragments4, &key);
+	frag = bpf_map_lookup_elem(&fragments, &key);
 	if (!frag || p->now - frag->seen > FRAGMENT_SECONDS * p->settings->hz)
 		return;
 	p->tuple.sport = frag->sport;

@@ -28,6 +28,13 @@ struct {
 	__type(value, struct flow4);
 } flows4 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * XFWD_FLOWS_DEFAULT);
+	__type(key, struct flow_key);
+	__type(value, struct flow6);
+} flows6 SEC(".maps");
+
 /* The original keys of all flows, going round: what the sweeper takes from and puts back to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
@@ -36,13 +43,20 @@ struct {
 	__uint(value_size, sizeof(struct sweep_key4));
 } sweep_queue4 SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(struct sweep_key6));
+} sweep_queue6 SEC(".maps");
+
 /* Bounded by forgetting the oldest: a flood of fragments costs only other fragments. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, XFWD_FRAGMENTS_MAX);
-	__type(key, struct fragment_key4);
+	__type(key, struct fragment_key);
 	__type(value, struct fragment);
-} fragments4 SEC(".maps");
+} fragments SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -37,8 +37,10 @@
 #define PACKET_BEGINS     (1U << 3) /* may begin a flow */
 #define PACKET_BAD_L4     (1U << 4) /* transport header cut short or contradictory */
 #define PACKET_LOCAL      (1U << 5) /* made by this host's own sockets */
+#define PACKET_DF         (1U << 6) /* routers may not fragment it */
 #define PACKET_OTHER_HOST (1U << 7) /* its link-layer destination is not this interface */
-#define PACKET_DF         (1U << 6)
+#define PACKET_ICMP_ERROR (1U << 8) /* it reports on another packet */
+#define PACKET_LINK_ONLY  (1U << 9) /* of this link: neighbour discovery and the like */
 
 /* What the frames that XDP sees were before. */
 enum frames {
@@ -54,28 +56,43 @@ enum frames {
 #define ROUTE_TOO_BIG      BPF_FIB_LKUP_RET_FRAG_NEEDED
 
 /*
- * Six bytes as they lie in memory, in words of the alignment that an Ethernet header has. Byte by
- * byte they would be half of the forwarding code.
+ * A link-layer address as it lies in memory, in one register; the last two of the eight bytes are of
+ * no meaning. Read from the maps at once, so that no half of another CPU's writing is seen.
  */
 struct link_address {
-	__u16 word[3];
+	__u64 bytes;
 };
 
-static __always_inline struct link_address link_address_read(const void *from)
+static __always_inline struct link_address link_address_read(const __u8 *from)
 {
-	const __u16 *word = from;
-	struct link_address address = { .word = { word[0], word[1], word[2] } };
+	struct link_address address = { .bytes = *(const volatile __u64 *)from };
 
 	return address;
 }
 
+/* To where there is room for six bytes. */
 static __always_inline void link_address_write(void *to, const struct link_address *address)
 {
-	__u16 *word = to;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	*(__u32 *)to = (__u32)address->bytes;
+	*(__u16 *)(to + 4) = (__u16)(address->bytes >> 32);
+#else
+	*(__u32 *)to = (__u32)(address->bytes >> 32);
+	*(__u16 *)(to + 4) = (__u16)(address->bytes >> 16);
+#endif
+}
 
-	word[0] = address->word[0];
-	word[1] = address->word[1];
-	word[2] = address->word[2];
+/* Both of an Ethernet header, one behind the other. */
+static __always_inline void link_addresses_join(__u64 to[2], const struct link_address *first,
+						const struct link_address *second)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	to[0] = (first->bytes & 0xffffffffffffULL) | second->bytes << 48;
+	to[1] = second->bytes >> 16;
+#else
+	to[0] = (first->bytes & ~0xffffULL) | second->bytes >> 48;
+	to[1] = second->bytes << 16;
+#endif
 }
 
 struct next_hop {
@@ -85,7 +102,6 @@ struct next_hop {
 	__u32 port_flags;
 	__u32 mtu; /* of the route */
 	__u32 generation; /* of next hops, when it was looked up; 0: not to be kept */
-	__be32 gateway;
 	struct link_address dmac;
 	struct link_address smac;
 };
@@ -95,18 +111,19 @@ struct packet {
 	enum hook hook;
 	__u32 ifindex; /* came in there; at tc_egress: goes out there */
 	__u32 came_from; /* at tc_egress; 0: made by this host */
-	struct settings *settings;
+	const struct settings *settings;
 	__u32 generation; /* read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u64 clock; /* jiffies */
 	__u32 now; /* the low half */
-	struct flow_key4 tuple;
+	struct flow_key tuple;
 	struct next_hop hop;
 	__u32 shape;
 	__u32 l3_offset;
 	__u32 l4_offset;
 	__u32 l3_length; /* bytes from the IP header on */
 	__u32 route_length; /* the longest datagram this will be on the wire: for GSO, one segment */
-	__be16 id;
+	__be32 id; /* of the datagram that a fragment belongs to */
+	__be32 flow_info; /* IPv6: traffic class and flow label, where the header has them */
 	__u16 ip_check;
 	__u8 ttl;
 	__u8 tos;
@@ -158,11 +175,17 @@ static __always_inline void *packet_end(const struct packet *p)
 	return (void *)(long)packet_skb(p)->data_end;
 }
 
+static __always_inline int packet_is_ip4(const struct packet *p)
+{
+	return p->tuple.family == FAMILY_IP4;
+}
+
 /*
  * The headers again, for XDP to write to. Pointers are not kept from the parser on: each way through
- * it would leave the verifier with others. The offset is at most that of the longest IPv4 header.
+ * it would leave the verifier with others. The offset is at most that of the longest IPv4 header:
+ * XDP leaves IPv6 extension headers to tc.
  */
-static __always_inline struct iphdr *packet_ip4(const struct packet *p)
+static __always_inline void *packet_l3(const struct packet *p)
 {
 	return packet_data(p) + ETH_HLEN;
 }

@@ -3,6 +3,7 @@
 #ifndef XFWD_PARSE_H
 #define XFWD_PARSE_H
 
+#include "extension.h"
 #include "packet.h"
 
 /* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
@@ -15,8 +16,9 @@ static __always_inline int address_is_equal(const __u8 *a, const __u8 *b)
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
 }
 
-/* Is the frame meant for this interface, and does it carry untagged IPv4? Finds the IP header. */
-static __always_inline enum verdict parse_link(struct packet *p, const struct iface *in)
+/* Is the frame meant for this interface, and what does it carry? Finds the IP header. */
+static __always_inline enum verdict parse_link(struct packet *p, const struct iface *in,
+					       __be16 *ethertype)
 {
 	struct ethhdr *eth;
 	void *end;
@@ -25,21 +27,28 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 	if (!packet_is_xdp(p)) {
 		struct __sk_buff *skb = packet_skb(p);
 
-		if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
+		if (skb->vlan_present)
 			return VERDICT_PASS_OTHER_PROTOCOL;
 		if (p->hook == HOOK_TC_INGRESS && skb->pkt_type != PACKET_HOST)
 			p->shape |= PACKET_OTHER_HOST;
+		*ethertype = skb->protocol;
 		packet_pull(p, PARSE_LENGTH);
 		return VERDICT_CONTINUE;
 	}
 	eth = packet_data(p);
 	end = packet_end(p);
-	if ((void *)(eth + 1) > end || eth->h_proto != bpf_htons(ETH_P_IP))
+	if ((void *)(eth + 1) > end)
 		return VERDICT_PASS_OTHER_PROTOCOL;
-	if (!address_is_equal(eth->h_dest, in->mac))
-		return VERDICT_PASS_OTHER_HOST;
-	return VERDICT_CONTINUE;
+	*ethertype = eth->h_proto;
+	return address_is_equal(eth->h_dest, in->mac) ? VERDICT_CONTINUE : VERDICT_PASS_OTHER_HOST;
 }
+
+/* Bit n: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32 add up to n, and such a segment makes sense. */
+#define TCP_WITH_PUSH(flags) (1ULL << (flags) | 1ULL << ((flags) | 8))
+#define TCP_SANE_FLAGS \
+	(TCP_WITH_PUSH(0x02) | TCP_WITH_PUSH(0x22) | TCP_WITH_PUSH(0x12) | TCP_WITH_PUSH(0x04) | \
+	 TCP_WITH_PUSH(0x14) | TCP_WITH_PUSH(0x11) | TCP_WITH_PUSH(0x31) | TCP_WITH_PUSH(0x10) | \
+	 TCP_WITH_PUSH(0x30))
 
 static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void *end, __u32 length)
 {
@@ -52,6 +61,10 @@ static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void
 	p->tuple.sport = tcp->source;
 	p->tuple.dport = tcp->dest;
 	p->tcp_flags = tcp->flags;
+	if (!(TCP_SANE_FLAGS >> (tcp->flags & 63) & 1)) {
+		p->shape |= PACKET_BAD_L4; /* of no flow; a rule may cover it */
+		return;
+	}
 	p->shape |= PACKET_PORTS;
 	if ((tcp->flags & opening) == TCP_FLAG_SYN)
 		p->shape |= PACKET_BEGINS;
@@ -61,7 +74,8 @@ static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void
 {
 	if ((void *)(udp + 1) > end || length < sizeof(*udp) ||
 	    bpf_ntohs(udp->len) < sizeof(*udp) ||
-	    (!(p->shape & PACKET_FRAGMENT) && bpf_ntohs(udp->len) > length)) {
+	    (!(p->shape & PACKET_FRAGMENT) && bpf_ntohs(udp->len) > length) ||
+	    (!packet_is_ip4(p) && !udp->check)) { /* RFC 8200 8.1 */
 		p->shape |= PACKET_BAD_L4;
 		return;
 	}
@@ -71,40 +85,64 @@ static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void
 }
 
 /* Echo has an identifier, which stands for both ports. Everything else begins no flow. */
-static __always_inline void parse_icmp(struct packet *p, struct icmphdr *icmp, void *end,
-				       __u32 length)
+static __always_inline void parse_echo(struct packet *p, struct icmphdr *icmp, int request)
 {
-	if ((void *)(icmp + 1) > end || length < sizeof(*icmp)) {
-		p->shape |= PACKET_BAD_L4;
-		return;
-	}
-	if (icmp->type != ICMP_ECHO && icmp->type != ICMP_ECHOREPLY)
-		return;
 	p->tuple.sport = icmp->id;
 	p->tuple.dport = icmp->id;
 	p->shape |= PACKET_PORTS;
-	if (icmp->type == ICMP_ECHO)
+	if (request)
 		p->shape |= PACKET_BEGINS;
+}
+
+static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
+{
+	switch (icmp->type) {
+	case ICMP_ECHO:
+	case ICMP_ECHOREPLY:
+		parse_echo(p, icmp, icmp->type == ICMP_ECHO);
+		break;
+	case ICMP_DEST_UNREACH:
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETERPROB:
+		p->shape |= PACKET_ICMP_ERROR;
+	}
+}
+
+/* Types from 130 on: multicast listeners, neighbours, routers (RFC 4890 4.4 lists them). */
+static __always_inline void parse_icmp6(struct packet *p, struct icmphdr *icmp)
+{
+	if (icmp->type == ICMPV6_ECHO_REQUEST || icmp->type == ICMPV6_ECHO_REPLY)
+		parse_echo(p, icmp, icmp->type == ICMPV6_ECHO_REQUEST);
+	else if (icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB)
+		p->shape |= PACKET_ICMP_ERROR;
+	else
+		p->shape |= PACKET_LINK_ONLY;
+}
+
+static __always_inline void parse_icmp(struct packet *p, struct icmphdr *icmp, void *end,
+				       __u32 length)
+{
+	if ((void *)(icmp + 1) > end || length < sizeof(*icmp))
+		p->shape |= PACKET_BAD_L4;
+	else if (packet_is_ip4(p))
+		parse_icmp4(p, icmp);
+	else
+		parse_icmp6(p, icmp);
 }
 
 static __always_inline void parse_transport(struct packet *p, void *l4, void *end)
 {
 	__u32 length = p->l3_length - (p->l4_offset - p->l3_offset);
+	__u8 proto = p->tuple.proto;
 
-	switch (p->tuple.proto) {
-	case IPPROTO_TCP:
+	if (proto == IPPROTO_TCP)
 		parse_tcp(p, l4, end, length);
-		break;
-	case IPPROTO_UDP:
+	else if (proto == IPPROTO_UDP)
 		parse_udp(p, l4, end, length);
-		break;
-	case IPPROTO_ICMP:
+	else if (proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		parse_icmp(p, l4, end, length);
-		break;
-	default:
-		/* No ports: told apart by addresses and protocol alone. */
+	else /* No ports: told apart by addresses and protocol alone. */
 		p->shape |= PACKET_PORTS | PACKET_BEGINS;
-	}
 }
 
 /*
@@ -146,30 +184,51 @@ static __always_inline void parse_forget(struct packet *p)
 		VERIFIER_FORGET(p, p->l3_offset);
 }
 
+/*
+ * Is all of the datagram there? In XDP, a frame of several buffers seems to be cut short: tc sees
+ * the whole of it.
+ */
+static __always_inline enum verdict parse_length(const struct packet *p)
+{
+	__u32 frame = packet_is_xdp(p) ? (__u32)(packet_end(p) - packet_data(p))
+				       : packet_skb(p)->len;
+
+	if (p->l3_offset + p->l3_length <= frame)
+		return VERDICT_CONTINUE;
+	return packet_is_xdp(p) ? VERDICT_PASS_TO_TC : VERDICT_DROP_MALFORMED;
+}
+
+/* The length that the header gives; a GSO super-packet may be longer than 16 bits can say. */
+static __always_inline void parse_l3_length(struct packet *p, __u32 length)
+{
+	p->l3_length = length;
+	if (!length && !packet_is_xdp(p) && packet_skb(p)->gso_size)
+		p->l3_length = packet_skb(p)->len - p->l3_offset;
+}
+
 static __always_inline enum verdict parse_ip4(struct packet *p)
 {
 	void *data = packet_data(p), *end = packet_end(p), *l4;
 	struct iphdr *ip = data + p->l3_offset;
-	__u32 frame, header;
+	enum verdict verdict;
+	__u32 header;
 	__u16 offset;
 
+	p->tuple.family = FAMILY_IP4;
 	if ((void *)(ip + 1) > end)
 		return VERDICT_PASS_OTHER_PROTOCOL;
 	header = ip->ihl * 4U;
-	p->l3_length = bpf_ntohs(ip->tot_len);
-	if (!p->l3_length && !packet_is_xdp(p) && packet_skb(p)->gso_size)
-		p->l3_length = packet_skb(p)->len - p->l3_offset; /* more than 16 bits can say */
+	parse_l3_length(p, bpf_ntohs(ip->tot_len));
 	if (ip->version != 4 || header < sizeof(*ip) || p->l3_length < header)
 		return VERDICT_DROP_MALFORMED;
-	frame = packet_is_xdp(p) ? (__u32)(end - data) : packet_skb(p)->len;
-	if (p->l3_offset + p->l3_length > frame)
-		/* Cut short; or, in XDP, a frame of several buffers: tc sees all of it. */
-		return packet_is_xdp(p) ? VERDICT_PASS_TO_TC : VERDICT_DROP_MALFORMED;
+	verdict = parse_length(p);
+	if (verdict != VERDICT_CONTINUE)
+		return verdict;
 
 	l4 = (void *)ip + header;
 	p->l4_offset = p->l3_offset + header;
-	p->tuple.saddr = ip->saddr;
-	p->tuple.daddr = ip->daddr;
+	p->tuple.saddr[0] = ip->saddr;
+	p->tuple.daddr[0] = ip->daddr;
 	p->tuple.proto = ip->protocol;
 	p->id = ip->id;
 	p->ttl = ip->ttl;
@@ -183,6 +242,66 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	if (offset & IP_OFFSET)
 		p->shape |= PACKET_NO_L4;
 	else
+		parse_transport(p, l4, end);
+	p->route_length = parse_route_length(p, l4, end);
+	parse_forget(p);
+	return VERDICT_CONTINUE;
+}
+
+/* tc only: the transport header behind extension headers. */
+static __always_inline void parse_extended(struct packet *p)
+{
+	struct extensions x = { .offset = p->l4_offset, .next = p->tuple.proto };
+
+	if (extensions_read(packet_skb(p), &x)) {
+		p->shape |= PACKET_BAD_L4;
+		return;
+	}
+	p->l4_offset = x.offset;
+	p->tuple.proto = x.next;
+	if (x.fragment) {
+		p->shape |= PACKET_FRAGMENT;
+		p->id = x.id;
+	}
+	if (x.fragment & bpf_htons(IP6_OFFSET))
+		p->shape |= PACKET_NO_L4;
+	packet_pull(p, x.offset + sizeof(struct tcphdr));
+}
+
+static __always_inline enum verdict parse_ip6(struct packet *p)
+{
+	struct ipv6hdr *ip = packet_data(p) + p->l3_offset;
+	enum verdict verdict;
+	void *l4, *end;
+
+	p->tuple.family = FAMILY_IP6;
+	if ((void *)(ip + 1) > packet_end(p))
+		return VERDICT_PASS_OTHER_PROTOCOL;
+	if ((ip->flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
+		return VERDICT_DROP_MALFORMED;
+	parse_l3_length(p, ip->payload_len ? bpf_ntohs(ip->payload_len) + sizeof(*ip) : 0);
+	if (!p->l3_length)
+		p->l3_length = sizeof(*ip);
+	verdict = parse_length(p);
+	if (verdict != VERDICT_CONTINUE)
+		return verdict;
+
+	__builtin_memcpy(p->tuple.saddr, ip->saddr, sizeof(ip->saddr));
+	__builtin_memcpy(p->tuple.daddr, ip->daddr, sizeof(ip->daddr));
+	p->tuple.proto = ip->nexthdr;
+	p->l4_offset = p->l3_offset + sizeof(*ip);
+	p->ttl = ip->hop_limit;
+	p->flow_info = ip->flow & bpf_htonl(0x0fffffff);
+	p->shape |= PACKET_DF;
+	if (unlikely(extension_is(ip->nexthdr))) {
+		if (packet_is_xdp(p))
+			return VERDICT_PASS_TO_TC;
+		parse_extended(p);
+	}
+	/* Read anew: more of the packet may have been pulled in. */
+	end = packet_end(p);
+	l4 = packet_data(p) + (p->l4_offset & EXTENSIONS_OFFSET_MAX);
+	if (!(p->shape & (PACKET_NO_L4 | PACKET_BAD_L4)))
 		parse_transport(p, l4, end);
 	p->route_length = parse_route_length(p, l4, end);
 	parse_forget(p);

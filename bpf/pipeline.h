@@ -8,110 +8,22 @@
 #ifndef XFWD_PIPELINE_H
 #define XFWD_PIPELINE_H
 
-#include "begin.h"
+#include "admit.h"
 #include "fragment.h"
 #include "parse.h"
 #include "rewrite.h"
 
-/* The rule that translates this tuple now, as its slot (0: none). VERDICT_DROP_RULE if one drops it. */
-static __always_inline enum verdict judge_stage(struct packet *p, const struct flow_key4 *tuple,
-						enum stage stage, __u32 *slot)
-{
-	__u32 ifindex = p->ifindex;
-	const struct rule_action *rule;
-
-	*slot = 0;
-	if (stage == STAGE_OUT && p->hook != HOOK_TC_EGRESS) {
-		route_find(p, tuple);
-		if (route_is_local(p))
-			return VERDICT_CONTINUE;
-		ifindex = p->hop.ifindex;
-	}
-	rule = rule_find(p, tuple, stage, ifindex);
-	if (!rule || rule->kind == RULE_ACCEPT)
-		return VERDICT_CONTINUE;
-	if (rule->kind == RULE_DROP) {
-		rule_count_packet(rule->slot, p->l3_length);
-		return VERDICT_DROP_RULE;
-	}
-	*slot = rule->slot;
-	return VERDICT_CONTINUE;
-}
-
 /*
- * After a change of rules a flow is judged once more, on the next packet of its own direction. What
- * a rule now drops ends. TCP keeps its translation: moving a connection would break it. Others
- * follow the new rules: with no flow left (VERDICT_PASS_NO_RULE), the packet begins one under the
- * rules that cover it now.
+ * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
+ * the rules in force. What the flow table alone does not settle is looked at by admit(): a first
+ * packet, a SYN, a packet after a long silence or after a change of rules.
  */
-static __always_inline enum verdict flow_judge(struct packet *p, struct flow4 *f)
+static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **found)
 {
-	__u32 in = 0, out = 0;
-	enum verdict verdict = VERDICT_CONTINUE;
-	struct flow_key4 routed = p->tuple;
+	struct flow *f = NULL;
+	struct request *r;
+	enum verdict verdict;
 
-	if (p->hook != HOOK_TC_EGRESS) {
-		verdict = judge_stage(p, &p->tuple, STAGE_IN, &in);
-		/* made at egress: the stack takes this one packet to where the rest is judged */
-		if (verdict == VERDICT_CONTINUE && !in && !f->flow.rule_in && f->flow.rule_out)
-			return VERDICT_PASS_STRAY;
-		routed.daddr = f->daddr;
-		if (routed.proto != IPPROTO_ICMP)
-			routed.dport = f->flow.dport;
-	}
-	if (verdict == VERDICT_CONTINUE)
-		verdict = judge_stage(p, &routed, STAGE_OUT, &out);
-	if (verdict == VERDICT_CONTINUE &&
-	    (p->tuple.proto == IPPROTO_TCP || (in == f->flow.rule_in && out == f->flow.rule_out))) {
-		f->flow.generation = (__u16)p->generation;
-		return VERDICT_CONTINUE;
-	}
-	flow_end(&p->tuple, f);
-	return verdict == VERDICT_CONTINUE ? VERDICT_PASS_NO_RULE : verdict;
-}
-
-/*
- * A SYN that opens a connection anew on the tuple of one that has closed (RFC 5382 R2): both
- * directions begin again, under the translation that they have.
- */
-static __always_inline void flow_reopen(const struct packet *p, struct flow4 *f, struct flow4 *peer)
-{
-	if (p->tuple.proto != IPPROTO_TCP || !(p->shape & PACKET_BEGINS) ||
-	    flow_timeout(IPPROTO_TCP, &f->flow, &peer->flow) != TIMEOUT_TCP_CLOSING)
-		return;
-	f->flow.tcp_seen = 0;
-	peer->flow.tcp_seen = 0;
-	rule_count_flow(f->flow.rule_in);
-	rule_count_flow(f->flow.rule_out);
-}
-
-/* Is the flow to be looked at together with its other direction? Rarely: a SYN, or a long silence. */
-static __always_inline int flow_is_over(const struct packet *p, struct flow4 *f)
-{
-	struct flow_key4 key;
-	struct flow4 *peer;
-
-	if (likely(p->now - f->flow.used <= p->settings->timeout_least &&
-		   !(p->tcp_flags & TCP_FLAG_SYN)))
-		return 0;
-	flow_peer_key(f, p->tuple.proto, &key);
-	peer = flow_find(&key);
-	if (!peer || flow_expired(p->settings, p->tuple.proto, &f->flow, &peer->flow, 0))
-		return 1;
-	if (!(f->flow.flags & FLOW_REPLY))
-		flow_reopen(p, f, peer);
-	return 0;
-}
-
-/*
- * The packet's flow, if it has one that is alive and current. NULL with VERDICT_CONTINUE: none.
- */
-static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 **found)
-{
-	enum verdict verdict = VERDICT_CONTINUE;
-	struct flow4 *f = NULL;
-
-	*found = NULL;
 	if (unlikely(p->shape & PACKET_FRAGMENT)) {
 		if (p->shape & PACKET_NO_L4)
 			fragment_resolve(p);
@@ -120,88 +32,96 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow4 *
 	}
 	if (likely(p->shape & PACKET_PORTS))
 		f = flow_find(&p->tuple);
-	if (!f)
-		return VERDICT_CONTINUE;
-	if (unlikely(flow_is_over(p, f))) {
-		flow_end(&p->tuple, f);
-		return VERDICT_CONTINUE;
-	}
-	if (unlikely(f->flow.generation != (__u16)p->generation && !(f->flow.flags & FLOW_REPLY))) {
-		if (packet_is_xdp(p))
-			return VERDICT_PASS_TO_TC;
-		verdict = flow_judge(p, f);
-		if (verdict == VERDICT_PASS_NO_RULE)
-			return VERDICT_CONTINUE;
-	}
 	*found = f;
-	return verdict;
+	if (likely(f && p->now - f->used <= p->settings->timeout_least &&
+		   !(p->tcp_flags & TCP_FLAG_SYN) &&
+		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
+		return VERDICT_CONTINUE;
+
+	r = request_new(p);
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	if (packet_is_xdp(p))
+		verdict = admit_xdp(packet_xdp(p));
+	else
+		verdict = admit_tc(packet_skb(p));
+	if (verdict != VERDICT_CONTINUE)
+		return verdict;
+	p->hop.route = r->p.hop.route;
+	*found = flow_find(&p->tuple);
+	return *found ? VERDICT_CONTINUE : VERDICT_DROP_ERROR;
 }
 
 /* The flow's counters and its rules'. */
-static __always_inline void flow_account(const struct packet *p, struct flow4 *f)
+static __always_inline void flow_account(const struct packet *p, struct flow *f)
 {
-	flow_seen(&f->flow, p);
-	rule_count_packet(f->flow.rule_in, p->l3_length);
-	rule_count_packet(f->flow.rule_out, p->l3_length);
+	flow_seen(f, p);
+	rule_count_packet(f->rule_in, p->l3_length);
+	rule_count_packet(f->rule_out, p->l3_length);
 }
 
 /* What is not simply forwarded. tc only: XDP has passed such a packet on. */
-static __always_inline enum verdict ingress_exception(const struct packet *p, const struct flow4 *f)
+static __always_inline enum verdict ingress_exception(const struct packet *p, const struct flow *f)
 {
-	if (f->flow.flags & FLOW_TO_LOCAL || route_is_local(p))
+	if (f->flags & FLOW_TO_LOCAL || route_is_local(p))
 		return VERDICT_DELIVER;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
 	if (p->hop.route == ROUTE_TOO_BIG) {
-		if (!(f->flow.flags & FLOW_DNAT))
+		if (!(f->flags & FLOW_DNAT))
 			return VERDICT_PASS_MTU; /* tc_egress translates what the stack makes of it */
-		if (p->shape & PACKET_DF || f->flow.flags & FLOW_SNAT)
+		if (p->shape & PACKET_DF || f->flags & FLOW_SNAT)
 			return VERDICT_DROP_MTU;
 		return VERDICT_DELIVER; /* the stack fragments it */
 	}
 	if (p->ttl <= 1)
-		return f->flow.flags & FLOW_DNAT ? VERDICT_DROP_TTL : VERDICT_PASS_TTL;
+		return f->flags & FLOW_DNAT ? VERDICT_DROP_TTL : VERDICT_PASS_TTL;
 	return VERDICT_CONTINUE;
 }
 
 /* The next hop: the one that the flow keeps, or what routing says now. */
-static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
+static __always_inline void ingress_route(struct packet *p, struct flow *f)
 {
-	struct flow_key4 to = { .daddr = f->daddr,
-				.dport = f->flow.dport,
-				.proto = p->tuple.proto };
+	struct request *r;
 
 	if (p->hop.route == ROUTE_UNKNOWN) {
-		if (route_recall(p, &f->flow))
+		if (route_recall(p, f))
 			return;
-		route_find(p, &to);
+		r = request_new(p);
+		if (!r)
+			return;
+		route_target(p, f, &r->want);
+	} else {
+		r = request_get();
+		if (!r)
+			return;
 	}
-	route_keep(p, &f->flow);
-	VERIFIER_FORGET(p, p->hop.route);
+	if (packet_is_xdp(p))
+		route_resolve_xdp(packet_xdp(p), f);
+	else
+		route_resolve_tc(packet_skb(p), f);
+	p->hop.route = r->p.hop.route;
+	p->hop.ifindex = r->p.hop.ifindex;
+	p->hop.port = r->p.hop.port;
+	p->hop.port_flags = r->p.hop.port_flags;
+	p->hop.dmac = r->p.hop.dmac;
+	p->hop.smac = r->p.hop.smac;
 }
 
 static __always_inline enum verdict ingress(struct packet *p, int *action)
 {
 	enum verdict verdict;
-	struct flow4 *f;
+	struct flow *f;
 
 	verdict = flow_lookup(p, &f);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	if (!f) {
-		verdict = begin_ingress(p);
-		if (verdict != VERDICT_CONTINUE)
-			return verdict;
-		f = flow_find(&p->tuple);
-		if (!f)
-			return VERDICT_DROP_ERROR;
-	}
-	if (!(f->flow.flags & (FLOW_SNAT | FLOW_DNAT))) {
+	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT))) {
 		if (!packet_is_xdp(p))
 			flow_account(p, f);
 		return VERDICT_PASS_TRACKED;
 	}
-	if (!(f->flow.flags & FLOW_TO_LOCAL))
+	if (!(f->flags & FLOW_TO_LOCAL))
 		ingress_route(p, f);
 	if (packet_is_xdp(p)) {
 		if (!forward_xdp_possible(p))
@@ -224,7 +144,7 @@ static __always_inline enum verdict egress(struct packet *p)
 {
 	struct __sk_buff *skb = packet_skb(p);
 	enum verdict verdict;
-	struct flow4 *f;
+	struct flow *f;
 
 	if (skb->tc_index == TC_INDEX_DONE) {
 		skb->tc_index = 0;
@@ -236,18 +156,10 @@ static __always_inline enum verdict egress(struct packet *p)
 	verdict = flow_lookup(p, &f);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	if (!f) {
-		verdict = begin_egress(p);
-		if (verdict != VERDICT_CONTINUE)
-			return verdict;
-		f = flow_find(&p->tuple);
-		if (!f)
-			return VERDICT_DROP_ERROR;
-	}
-	if (f->flow.flags & FLOW_DNAT)
+	if (f->flags & FLOW_DNAT)
 		return VERDICT_DROP_STRAY; /* routed for its old destination */
 	flow_account(p, f);
-	if (!(f->flow.flags & FLOW_SNAT))
+	if (!(f->flags & FLOW_SNAT))
 		return VERDICT_PASS_TRACKED;
 	return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_TRANSLATE;
 }
@@ -255,15 +167,17 @@ static __always_inline enum verdict egress(struct packet *p)
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */
 static __always_inline int loopback_on_wire(const struct packet *p)
 {
-	return p->settings->flags & SETTING_GUARD_LOOPBACK &&
-	       (address_is_loopback(p->tuple.saddr) || address_is_loopback(p->tuple.daddr));
+	return packet_is_ip4(p) && p->settings->flags & SETTING_GUARD_LOOPBACK &&
+	       (address_is_loopback(p->tuple.saddr[0]) || address_is_loopback(p->tuple.daddr[0]));
 }
 
-/* The packet is IPv4, and parsed. */
-static __always_inline enum verdict pipeline_ip4(struct packet *p, int *action)
+/* The packet is IP, and parsed. */
+static __always_inline enum verdict pipeline_ip(struct packet *p, int *action)
 {
 	enum verdict verdict;
 
+	if (unlikely(p->shape & PACKET_LINK_ONLY))
+		return VERDICT_PASS_NO_RULE;
 	if (p->hook == HOOK_TC_EGRESS) {
 		verdict = egress(p);
 		/* an answer of a loopback service whose flow is gone */
@@ -285,25 +199,42 @@ static __always_inline enum verdict pipeline_ip4(struct packet *p, int *action)
 	return ingress(p, action);
 }
 
+/* The two families are one text, compiled twice: `tuple.family` is a constant in each. */
+static __always_inline enum verdict pipeline_family(struct packet *p, __be16 ethertype, int *action)
+{
+	enum verdict verdict;
+
+	if (ethertype == bpf_htons(ETH_P_IP)) {
+		verdict = parse_ip4(p);
+		return verdict == VERDICT_CONTINUE ? pipeline_ip(p, action) : verdict;
+	}
+	if (ethertype == bpf_htons(ETH_P_IPV6)) {
+		verdict = parse_ip6(p);
+		return verdict == VERDICT_CONTINUE ? pipeline_ip(p, action) : verdict;
+	}
+	return VERDICT_PASS_OTHER_PROTOCOL;
+}
+
 /* `action`: set with VERDICT_FORWARD, to what the program has to return. */
 static __always_inline enum verdict pipeline(struct packet *p, int *action)
 {
-	const struct iface *on;
+	const struct settings *set = settings_get();
+	const struct iface *on = iface_find(p->ifindex);
 	enum verdict verdict;
+	__be16 ethertype;
 
-	p->settings = settings_get();
-	on = iface_find(p->ifindex);
-	if (!p->settings || !on)
+	if (!set || !on)
 		return VERDICT_PASS_NO_RULE;
-	p->generation = p->settings->generation;
+	p->generation = set->generation;
+	p->settings = set;
 	p->clock = bpf_jiffies64();
 	p->now = (__u32)p->clock;
-	verdict = parse_link(p, on);
+	verdict = parse_link(p, on, &ethertype);
 	if (verdict == VERDICT_CONTINUE)
-		verdict = parse_ip4(p);
-	if (verdict != VERDICT_CONTINUE)
-		return p->shape & PACKET_OTHER_HOST ? VERDICT_PASS_OTHER_HOST : verdict;
-	return pipeline_ip4(p, action);
+		verdict = pipeline_family(p, ethertype, action);
+	if (p->shape & PACKET_OTHER_HOST && verdict == VERDICT_DROP_MALFORMED)
+		return VERDICT_PASS_OTHER_HOST;
+	return verdict;
 }
 
 #endif

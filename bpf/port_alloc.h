@@ -11,34 +11,7 @@
 #include "account.h"
 #include "checksum.h"
 #include "flow_table.h"
-
-struct flow_request {
-	struct flow_key4 orig; /* the first packet, as it came */
-	struct flow_key4 want; /* and as it should leave, its source port being the first choice */
-	__u16 port_min; /* the source ports allowed, host byte order */
-	__u16 port_max;
-	__u8 keep; /* try the first choice before any other */
-	__u8 choose; /* there are others: port_min to port_max */
-	__u8 to_local; /* FLOW_TO_LOCAL for the original direction */
-	__u8 from_local; /* and for the reply direction */
-	__u32 rule_in;
-	__u32 rule_out;
-	__u32 generation;
-	__u32 serial;
-	__u32 claimed; /* set where this request made the flow, and no other CPU's */
-	/* room to work in */
-	struct flow_key4 key;
-	struct flow_key4 back;
-	struct flow4 entry;
-};
-
-/* Off the stack, which is 512 bytes for a program and all that it calls. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flow_request);
-} flow_requests SEC(".maps");
+#include "request.h"
 
 enum flow_claim {
 	FLOW_CLAIMED,
@@ -47,86 +20,114 @@ enum flow_claim {
 	FLOW_TABLE_FULL,
 };
 
-static __always_inline void flow_set_source(struct flow_key4 *key, __u16 port)
+static __always_inline int protocol_is_icmp(__u8 proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static __always_inline void flow_set_source(struct flow_key *key, __u16 port)
 {
 	key->sport = bpf_htons(port);
-	if (key->proto == IPPROTO_ICMP)
+	if (protocol_is_icmp(key->proto))
 		key->dport = key->sport; /* one identifier, not two ports */
 }
 
-/* The entry under key `from` that rewrites to `to`. */
-static __always_inline void flow_fill(struct flow4 *f, const struct flow_key4 *from,
-				      const struct flow_key4 *to, const struct flow_request *req)
+static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
 {
-	struct flow *base = &f->flow;
-
-	__builtin_memset(f, 0, sizeof(*f));
-	f->saddr = to->saddr;
-	f->daddr = to->daddr;
-	base->sport = to->sport;
-	base->dport = to->dport;
-	base->addr_delta = csum_delta_add(csum_delta32(from->saddr, to->saddr),
-					  csum_delta32(from->daddr, to->daddr));
-	base->port_delta = csum_delta16(from->sport, to->sport);
-	if (from->proto != IPPROTO_ICMP)
-		base->port_delta =
-			csum_delta_add(base->port_delta, csum_delta16(from->dport, to->dport));
-	if (from->saddr != to->saddr || from->sport != to->sport)
-		base->flags |= FLOW_SNAT;
-	if (from->daddr != to->daddr || (from->dport != to->dport && from->proto != IPPROTO_ICMP))
-		base->flags |= FLOW_DNAT;
-	base->used = jiffies_now();
-	base->generation = (__u16)req->generation;
-	base->serial = req->serial;
-	base->rule_in = req->rule_in;
-	base->rule_out = req->rule_out;
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
 }
 
-static __always_inline int key_equal(const struct flow_key4 *a, const struct flow_key4 *b)
+#define ADDRESSES (2 * (__u32)sizeof(((struct flow_key *)0)->saddr)) /* one behind the other */
+
+/* r->entry: the flow of direction `flags` that is found under `from` and rewrites to `to`. */
+static __always_inline void flow_fill(struct request *r, const struct flow_key *from,
+				      const struct flow_key *to, __u8 flags)
 {
-	return a->saddr == b->saddr && a->daddr == b->daddr && a->sport == b->sport &&
-	       a->dport == b->dport;
+	struct flow *f = &r->entry.flow;
+	int icmp = protocol_is_icmp(from->proto);
+
+	__builtin_memset(&r->entry, 0, sizeof(r->entry));
+	if (from->family == FAMILY_IP4) {
+		r->entry.flow4.saddr = to->saddr[0];
+		r->entry.flow4.daddr = to->daddr[0];
+	} else {
+		__builtin_memcpy(r->entry.flow6.saddr, to->saddr, sizeof(to->saddr));
+		__builtin_memcpy(r->entry.flow6.daddr, to->daddr, sizeof(to->daddr));
+	}
+	f->sport = to->sport;
+	f->dport = to->dport;
+	f->addr_delta = csum_fold(
+		bpf_csum_diff((__be32 *)from->saddr, ADDRESSES, (__be32 *)to->saddr, ADDRESSES, 0));
+	f->port_delta = csum_delta16(from->sport, to->sport);
+	if (!icmp)
+		f->port_delta = csum_delta_add(f->port_delta, csum_delta16(from->dport, to->dport));
+	if (!address_equal(from->saddr, to->saddr) || from->sport != to->sport)
+		flags |= FLOW_SNAT;
+	if (!address_equal(from->daddr, to->daddr) || (from->dport != to->dport && !icmp))
+		flags |= FLOW_DNAT;
+	f->flags = flags;
+	f->used = jiffies_now();
+	f->generation = (__u16)r->p.generation;
+	f->serial = r->serial;
+	f->rule_in = r->rule_in;
+	f->rule_out = r->rule_out;
+}
+
+static __always_inline int key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return address_equal(a->saddr, b->saddr) && address_equal(a->daddr, b->daddr) &&
+	       a->sport == b->sport && a->dport == b->dport;
+}
+
+/* 0 or a negative errno of the map; -EEXIST: the key is taken. */
+static __always_inline int flow_insert(struct request *r, const struct flow_key *key)
+{
+	if (key->family != FAMILY_IP4)
+		return bpf_map_update_elem(&flows6, key, &r->entry.flow6, BPF_NOEXIST);
+	flow_key_to4(key, &r->key4);
+	return bpf_map_update_elem(&flows4, &r->key4, &r->entry.flow4, BPF_NOEXIST);
 }
 
 /*
- * Claims the reply tuple that belongs to req->want. 0 or a negative errno of the map. A function of
+ * Claims the reply tuple that belongs to r->want. 0 or a negative errno of the map. A function of
  * its own to the verifier, so that the search for a port costs it one call a round.
  */
-__attribute__((noinline)) int flow_claim_reply(struct flow_request *req)
+__attribute__((noinline)) int flow_claim_reply(void)
 {
-	if (!req)
+	struct request *r = request_get();
+
+	if (!r)
 		return -ENOENT;
-	key_reverse(&req->want, &req->key);
-	key_reverse(&req->orig, &req->back);
-	if (key_equal(&req->key, &req->orig))
+	flow_key_reverse(&r->want, &r->key);
+	flow_key_reverse(&r->p.tuple, &r->back);
+	if (key_equal(&r->key, &r->p.tuple))
 		return -EEXIST; /* its own answer: another port is needed */
-	flow_fill(&req->entry, &req->key, &req->back, req);
-	req->entry.flow.flags |= FLOW_REPLY | req->from_local;
-	return bpf_map_update_elem(&flows4, &req->key, &req->entry, BPF_NOEXIST);
+	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local);
+	return flow_insert(r, &r->key);
 }
 
 /*
- * Sets req->want to the first translation whose reply tuple was free, now claimed. First the port
+ * Sets r->want to the first translation whose reply tuple was free, now claimed. First the port
  * that the packet has, then others of the range from a random place on: all of a small range, so
  * that none stays unused, and a bounded part of a large one.
  */
-static __always_inline enum flow_claim flow_claim_port(struct flow_request *req)
+static __always_inline enum flow_claim flow_claim_port(struct request *r)
 {
-	__u32 width = req->port_max - req->port_min + 1U, start;
+	__u32 width = r->port_max - r->port_min + 1U, start;
 	int err = -EEXIST;
 
-	if (req->keep)
-		err = flow_claim_reply(req);
+	if (r->keep)
+		err = flow_claim_reply();
 	if (!err)
 		return FLOW_CLAIMED;
 	if (err != -EEXIST)
 		return FLOW_TABLE_FULL;
-	if (!req->choose || req->port_max < req->port_min)
+	if (!r->choose || r->port_max < r->port_min)
 		return FLOW_NO_PORT;
 	start = bpf_get_prandom_u32();
 	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
-		flow_set_source(&req->want, req->port_min + (start + i) % width);
-		err = flow_claim_reply(req);
+		flow_set_source(&r->want, r->port_min + (start + i) % width);
+		err = flow_claim_reply();
 		if (!err)
 			return FLOW_CLAIMED;
 		if (err != -EEXIST)
@@ -136,13 +137,14 @@ static __always_inline enum flow_claim flow_claim_port(struct flow_request *req)
 }
 
 /* The entry of the original direction. 0 or a negative errno of the map. */
-__attribute__((noinline)) int flow_insert_original(struct flow_request *req)
+__attribute__((noinline)) int flow_insert_original(void)
 {
-	if (!req)
+	struct request *r = request_get();
+
+	if (!r)
 		return -ENOENT;
-	flow_fill(&req->entry, &req->orig, &req->want, req);
-	req->entry.flow.flags |= req->to_local;
-	return bpf_map_update_elem(&flows4, &req->orig, &req->entry, BPF_NOEXIST);
+	flow_fill(r, &r->p.tuple, &r->want, r->to_local);
+	return flow_insert(r, &r->p.tuple);
 }
 
 static __always_inline struct sweeper *sweeper_get(void)
@@ -152,46 +154,56 @@ static __always_inline struct sweeper *sweeper_get(void)
 	return bpf_map_lookup_elem(&sweepers, &zero);
 }
 
-/* Takes back what flow_create() claimed; the sweeper finds its key of no use. */
-static __always_inline void flow_undo(struct flow_request *req)
+/* The key's place in the sweeper's queue. 0 or a negative errno of the map. */
+static __always_inline int flow_queue(struct request *r)
 {
-	key_reverse(&req->want, &req->key);
-	bpf_map_delete_elem(&flows4, &req->key);
-	bpf_map_delete_elem(&flows4, &req->orig);
+	if (r->p.tuple.family == FAMILY_IP4) {
+		flow_key_to4(&r->p.tuple, &r->queued4.key);
+		r->queued4.serial = r->serial;
+		return bpf_map_push_elem(&sweep_queue4, &r->queued4, BPF_ANY);
+	}
+	r->queued6.key = r->p.tuple;
+	r->queued6.serial = r->serial;
+	return bpf_map_push_elem(&sweep_queue6, &r->queued6, BPF_ANY);
+}
+
+/* Takes back what flow_create() claimed; the sweeper finds its key of no use. */
+static __always_inline void flow_undo(struct request *r)
+{
+	flow_key_reverse(&r->want, &r->key);
+	request_delete(r, &r->key);
+	request_delete(r, &r->p.tuple);
 }
 
 /*
  * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
  * flow is in the table.
  */
-__attribute__((noinline)) int flow_create(struct flow_request *req)
+__attribute__((noinline)) int flow_create(void)
 {
 	struct sweeper *sweeper = sweeper_get();
-	struct sweep_key4 queued = { 0 };
+	struct request *r = request_get();
 	int err;
 
-	if (!req || !sweeper)
+	if (!r || !sweeper)
 		return FLOW_TABLE_FULL;
-	err = flow_claim_port(req);
+	r->serial = bpf_get_prandom_u32();
+	err = flow_claim_port(r);
 	if (err != FLOW_CLAIMED)
 		return err;
-	queued.key = req->orig;
-	queued.serial = bpf_get_prandom_u32();
-	req->serial = queued.serial;
-	err = flow_insert_original(req);
+	err = flow_insert_original();
 	if (err) {
-		bpf_map_delete_elem(&flows4, &req->key);
+		request_delete(r, &r->key);
 		return err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL;
 	}
-	if (bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY)) {
-		bpf_map_delete_elem(&flows4, &req->key);
-		bpf_map_delete_elem(&flows4, &req->orig);
+	if (flow_queue(r)) {
+		flow_undo(r);
 		return FLOW_TABLE_FULL;
 	}
-	req->claimed = 1;
-	__sync_fetch_and_add(&sweeper->flows, 1);
-	rule_count_flow(req->rule_in);
-	rule_count_flow(req->rule_out);
+	r->claimed = 1;
+	__sync_fetch_and_add(&sweeper->flows[r->p.tuple.family & 1], 1);
+	rule_count_flow(r->rule_in);
+	rule_count_flow(r->rule_out);
 	return FLOW_CLAIMED;
 }
 

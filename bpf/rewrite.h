@@ -41,7 +41,7 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 	}
 	tail.check = csum_replace(p->ip_check, delta);
 	if (packet_is_xdp(p)) {
-		struct iphdr *ip = packet_ip4(p);
+		struct iphdr *ip = packet_l3(p);
 
 		if ((void *)(ip + 1) > packet_end(p))
 			return -1;
@@ -49,6 +49,34 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 		return 0;
 	}
 	return bpf_skb_store_bytes(packet_skb(p), p->l3_offset + offset, &tail, sizeof(tail), 0);
+}
+
+/*
+ * No header checksum makes up for a changed hop limit: where a device has summed up the whole packet
+ * (CHECKSUM_COMPLETE), that sum has to follow. The addresses cancel out against the transport's.
+ */
+static __always_inline int rewrite_ip6(const struct packet *p, const struct flow6 *f, int forwarded)
+{
+	const __u32 at_hop_limit = __builtin_offsetof(struct ipv6hdr, hop_limit);
+	__u8 hop_limit = p->ttl - !!forwarded;
+	struct __sk_buff *skb = packet_skb(p);
+	int err;
+
+	if (packet_is_xdp(p)) {
+		struct ipv6hdr *ip = packet_l3(p);
+
+		if ((void *)(ip + 1) > packet_end(p))
+			return -1;
+		ip->hop_limit = hop_limit;
+		__builtin_memcpy(ip->saddr, f->saddr, sizeof(ip->saddr) + sizeof(ip->daddr));
+		return 0;
+	}
+	err = bpf_skb_store_bytes(skb, p->l3_offset + __builtin_offsetof(struct ipv6hdr, saddr),
+				  f->saddr, sizeof(f->saddr) + sizeof(f->daddr), 0);
+	if (!err && forwarded)
+		err = bpf_skb_store_bytes(skb, p->l3_offset + at_hop_limit, &hop_limit,
+					  sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);
+	return err;
 }
 
 static __always_inline int rewrite_transport_xdp(const struct packet *p, const struct flow *f)
@@ -72,13 +100,15 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 		udp->source = f->sport;
 		udp->dest = f->dport;
 		udp->check = csum_replace_udp(udp->check, both);
-	} else if (p->tuple.proto == IPPROTO_ICMP) {
+	} else if (p->tuple.proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		struct icmphdr *icmp = packet_l4(p);
 
 		if ((void *)(icmp + 1) > end)
 			return -1;
 		icmp->id = f->sport;
-		icmp->checksum = csum_replace(icmp->checksum, f->port_delta);
+		/* only ICMPv6 has a pseudo header */
+		icmp->checksum =
+			csum_replace(icmp->checksum, packet_is_ip4(p) ? f->port_delta : both);
 	}
 	return 0;
 }
@@ -91,14 +121,13 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	__u64 mangled = 0;
 	int err;
 
-	if (p->tuple.proto == IPPROTO_ICMP) {
-		/* no pseudo header: only the identifier counts */
+	if (p->tuple.proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		check = at + __builtin_offsetof(struct icmphdr, checksum);
 		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), pair,
 					  sizeof(pair[0]), 0);
-		return err ? err
-			   : bpf_l4_csum_replace(skb,
-						 at + __builtin_offsetof(struct icmphdr, checksum),
-						 0, f->port_delta, 0);
+		if (!err && !packet_is_ip4(p)) /* only ICMPv6 has a pseudo header */
+			err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR);
+		return err ? err : bpf_l4_csum_replace(skb, check, 0, f->port_delta, 0);
 	}
 	if (p->tuple.proto == IPPROTO_TCP) {
 		check = at + __builtin_offsetof(struct tcphdr, check);
@@ -117,15 +146,19 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 }
 
 /* The whole translation. `forwarded`: the packet passes this host, so its time to live goes down. */
-static __always_inline int rewrite(const struct packet *p, const struct flow4 *f, int forwarded)
+static __always_inline int rewrite(const struct packet *p, const struct flow *f, int forwarded)
 {
-	int err = rewrite_ip4(p, f, forwarded);
+	int err;
 
+	if (packet_is_ip4(p))
+		err = rewrite_ip4(p, (const struct flow4 *)f, forwarded);
+	else
+		err = rewrite_ip6(p, (const struct flow6 *)f, forwarded);
 	if (err || (p->shape & PACKET_NO_L4))
 		return err;
 	if (packet_is_xdp(p))
-		return rewrite_transport_xdp(p, &f->flow);
-	return rewrite_transport_skb(p, &f->flow);
+		return rewrite_transport_xdp(p, f);
+	return rewrite_transport_skb(p, f);
 }
 
 /*
@@ -152,8 +185,7 @@ static __always_inline int checksum_is_partial(const struct packet *p)
 	} else {
 		return 0;
 	}
-	return check == csum_pseudo4(p->tuple.saddr, p->tuple.daddr, bpf_htons(p->tuple.proto),
-				     bpf_htons(length));
+	return check == csum_pseudo(&p->tuple, bpf_htons(p->tuple.proto), bpf_htons(length));
 }
 
 #endif

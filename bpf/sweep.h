@@ -8,84 +8,129 @@
 #define XFWD_SWEEP_H
 
 #include "flow_table.h"
-#include "loop.h"
 #include "port_alloc.h"
 
 #define SWEEP_TICK_NS   (10 * 1000 * 1000ULL)
 #define SWEEP_IDLE_NS   (1000 * 1000 * 1000ULL) /* nothing in the queue */
 #define SWEEP_SLICE_MIN 32
 #define SWEEP_SLICE_MAX 500 /* about 130 microseconds */
-#define SWEEP_SLICE_FEW 64 /* without bpf_loop(): as much as the verifier follows */
 #define SWEEP_ROUND     3000 /* ticks for one round where slices are larger than the least */
 
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
 #define SWEEP_SHORTEN   3
 
-struct sweep_slice {
-	struct settings *settings;
-	struct sweeper *sweeper;
-	__u32 shorten;
-	__u32 count;
-};
-
 /* Is the pair to go? An original entry without its answering one was made by an interrupted delete. */
-static __always_inline int sweep_expired(const struct sweep_slice *slice,
-					 const struct flow_key4 *key, const struct flow4 *orig)
+static __always_inline int sweep_expired(const struct sweeper *sweeper, __u8 proto,
+					 const struct flow *orig, const struct flow *peer)
 {
-	struct flow_key4 peer_key;
-	struct flow4 *peer;
+	const struct settings *set = settings_get();
 
-	flow_peer_key(orig, key->proto, &peer_key);
-	peer = flow_find(&peer_key);
-	return !peer ||
-	       flow_expired(slice->settings, key->proto, &orig->flow, &peer->flow, slice->shorten);
+	return !peer || !set || flow_expired(set, proto, orig, peer, sweeper->shorten);
 }
 
-/* One key. 1 ends the slice. */
-static long sweep_one(__u32 i, struct sweep_slice *slice)
+/* Is it the flow that the key in the queue stands for? */
+static __always_inline int sweep_is_of(const struct flow *orig, __u32 serial)
 {
-	struct sweep_key4 queued;
-	struct flow4 *orig;
+	return orig && !(orig->flags & FLOW_REPLY) && orig->serial == serial;
+}
 
-	if (i >= slice->count || bpf_map_pop_elem(&sweep_queue4, &queued))
+/*
+ * One key. 1 ends the slice. A key that there is no room for any more, though it was just taken out,
+ * has its flow ended rather than lost. Functions of their own to the verifier, which so looks at them
+ * once and not once a round.
+ */
+__attribute__((noinline)) int sweep_one4(void)
+{
+	struct sweeper *sweeper = sweeper_get();
+	struct sweep_key4 queued;
+	struct flow_key4 peer_key = { 0 };
+	struct flow4 *orig, *peer;
+
+	if (!sweeper || bpf_map_pop_elem(&sweep_queue4, &queued))
 		return 1;
-	slice->sweeper->looked_at++;
-	orig = flow_find(&queued.key);
-	if (orig && !(orig->flow.flags & FLOW_REPLY) && orig->flow.serial == queued.serial) {
-		if (!sweep_expired(slice, &queued.key, orig)) {
-			if (!bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY))
-				return 0;
-			/* no room for a key that was just taken out: end it rather than lose it */
-		}
-		flow_end(&queued.key, orig);
-		slice->sweeper->expired++;
+	sweeper->looked_at++;
+	orig = bpf_map_lookup_elem(&flows4, &queued.key);
+	if (sweep_is_of((struct flow *)orig, queued.serial)) {
+		peer_key.saddr = orig->daddr;
+		peer_key.daddr = orig->saddr;
+		peer_key.sport = orig->flow.dport;
+		peer_key.dport = orig->flow.sport;
+		peer_key.proto = queued.key.proto;
+		peer = bpf_map_lookup_elem(&flows4, &peer_key);
+		if (!sweep_expired(sweeper, queued.key.proto, &orig->flow, (struct flow *)peer) &&
+		    !bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY))
+			return 0;
+		bpf_map_delete_elem(&flows4, &peer_key);
+		bpf_map_delete_elem(&flows4, &queued.key);
+		sweeper->expired++;
 	}
-	__sync_fetch_and_add(&slice->sweeper->flows, -1);
+	__sync_fetch_and_add(&sweeper->flows[FAMILY_IP4], -1);
 	return 0;
+}
+
+__attribute__((noinline)) int sweep_one6(void)
+{
+	struct sweeper *sweeper = sweeper_get();
+	struct sweep_key6 queued;
+	struct flow6 *orig, *peer;
+	struct flow_key peer_key;
+
+	if (!sweeper || bpf_map_pop_elem(&sweep_queue6, &queued))
+		return 1;
+	sweeper->looked_at++;
+	orig = bpf_map_lookup_elem(&flows6, &queued.key);
+	if (sweep_is_of((struct flow *)orig, queued.serial)) {
+		flow_peer_key6(orig, &queued.key, &peer_key);
+		peer = bpf_map_lookup_elem(&flows6, &peer_key);
+		if (!sweep_expired(sweeper, queued.key.proto, &orig->flow, (struct flow *)peer) &&
+		    !bpf_map_push_elem(&sweep_queue6, &queued, BPF_ANY))
+			return 0;
+		bpf_map_delete_elem(&flows6, &peer_key);
+		bpf_map_delete_elem(&flows6, &queued.key);
+		sweeper->expired++;
+	}
+	__sync_fetch_and_add(&sweeper->flows[FAMILY_IP6], -1);
+	return 0;
+}
+
+/* How many of so many keys to look at in one tick. */
+static __always_inline __u32 sweep_slice(__u64 flows)
+{
+	__u32 count = flows / SWEEP_ROUND;
+
+	if (count < SWEEP_SLICE_MIN)
+		count = SWEEP_SLICE_MIN;
+	if (count > SWEEP_SLICE_MAX)
+		count = SWEEP_SLICE_MAX;
+	return count > flows ? flows : count;
+}
+
+/* Nearly full: those that were never answered have to hurry. */
+static __always_inline __u32 sweep_shorten(__u64 flows)
+{
+	const struct settings *set = settings_get();
+
+	return set && flows > set->flow_max - set->flow_max / 8 ? SWEEP_SHORTEN : 0;
 }
 
 static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute__((unused)),
 		      struct sweeper *sweeper)
 {
-	struct sweep_slice slice = { .settings = settings_get(), .sweeper = sweeper };
-	__u64 flows = sweeper->flows;
-	__u32 count = flows / SWEEP_ROUND;
+	__u64 of_ip4 = sweeper->flows[FAMILY_IP4], of_ip6 = sweeper->flows[FAMILY_IP6];
+	__u32 count = sweep_slice(of_ip4);
 
-	if (!slice.settings)
-		return 0;
 	sweeper->tick_ns = bpf_ktime_get_ns();
 	sweeper->tick_jiffies = jiffies_now();
-	if (count < SWEEP_SLICE_MIN)
-		count = SWEEP_SLICE_MIN;
-	if (count > flows)
-		count = flows;
-	if (count > SWEEP_SLICE_MAX)
-		count = SWEEP_SLICE_MAX;
-	if (flows > slice.settings->flow_max - slice.settings->flow_max / 8)
-		slice.shorten = SWEEP_SHORTEN;
-	slice.count = count;
-	loop(SWEEP_SLICE_MAX, SWEEP_SLICE_FEW, sweep_one, &slice);
-	bpf_timer_start(&sweeper->timer, flows ? SWEEP_TICK_NS : SWEEP_IDLE_NS, 0);
+	sweeper->shorten = sweep_shorten(of_ip4);
+	for (__u32 i = 0; i < SWEEP_SLICE_MAX && i < count; i++)
+		if (sweep_one4())
+			break;
+	count = sweep_slice(of_ip6);
+	sweeper->shorten = sweep_shorten(of_ip6);
+	for (__u32 i = 0; i < SWEEP_SLICE_MAX && i < count; i++)
+		if (sweep_one6())
+			break;
+	bpf_timer_start(&sweeper->timer, of_ip4 || of_ip6 ? SWEEP_TICK_NS : SWEEP_IDLE_NS, 0);
 	return 0;
 }
 

@@ -3,8 +3,7 @@
 #ifndef XFWD_TRANSLATE_H
 #define XFWD_TRANSLATE_H
 
-#include "maps.h"
-#include "packet.h"
+#include "classify.h"
 #include "port_alloc.h"
 
 #define PORT_RESERVED 1024
@@ -14,17 +13,32 @@ static __always_inline int address_is_loopback(__be32 addr)
 	return (addr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
 }
 
-/* Multicast or limited broadcast: what has no one receiver. */
-static __always_inline int address_is_multicast(__be32 addr)
+static __always_inline int address6_is_below(const __be32 addr[4], __u32 last)
 {
-	return (addr & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || addr == ~0U;
+	return !(addr[0] | addr[1] | addr[2]) && bpf_ntohl(addr[3]) <= last;
 }
 
-/* RFC 1122 3.2.1.3: these are never a datagram's source on a wire. */
-static __always_inline int address_is_no_source(__be32 addr)
+static __always_inline int address6_is_link_local(const __be32 addr[4])
 {
-	return !(addr & bpf_htonl(0xff000000)) || address_is_loopback(addr) ||
-	       address_is_multicast(addr);
+	return (addr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* Multicast or limited broadcast: what has no one receiver. IPv6: also what is of one link alone. */
+static __always_inline int address_is_multicast(const __be32 addr[4], enum family family)
+{
+	if (family == FAMILY_IP6)
+		return (addr[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000) ||
+		       address6_is_link_local(addr);
+	return (addr[0] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || addr[0] == ~0U;
+}
+
+/* RFC 1122 3.2.1.3, RFC 4291 2.5: these are never a routed datagram's source on a wire. */
+static __always_inline int address_is_no_source(const __be32 addr[4], enum family family)
+{
+	if (family == FAMILY_IP6)
+		return address6_is_below(addr, 1) || address_is_multicast(addr, family);
+	return !(addr[0] & bpf_htonl(0xff000000)) || address_is_loopback(addr[0]) ||
+	       address_is_multicast(addr, family);
 }
 
 /* Protocols whose checksum covers the addresses, but which the rewriter does not know. */
@@ -33,38 +47,73 @@ static __always_inline int protocol_is_unsupported(__u8 proto)
 	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
 }
 
-static __always_inline int protocol_has_ports(__u8 proto)
+#define KNUTH_HASH 2654435769ULL /* multiplicative; of 32 bits */
+
+/* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
+static __always_inline __u64 hash64(__u64 x)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+static __always_inline __u64 address6_half(const __be32 *words)
+{
+	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
 }
 
 /* One host always gets the same address of a range: the choice depends on its own address alone. */
-static __always_inline __be32 translate_address(const struct rule_action *rule, __be32 host)
+static __always_inline void translate_address(const struct rule_action *rule,
+					      const struct flow_key *key, __be32 to[4])
 {
-	__u32 min = bpf_ntohl(rule->addr_min[0]), width = bpf_ntohl(rule->addr_max[0]) - min + 1;
-	__u32 hash = bpf_ntohl(host) * 2654435769U; /* Knuth's multiplicative hash */
+	__u64 min, width, low;
 
-	if (width <= 1)
-		return rule->addr_min[0];
-	return bpf_htonl(min + (__u32)(((__u64)hash * width) >> 32));
+	__builtin_memcpy(to, rule->addr_min, sizeof(rule->addr_min));
+	if (key->family == FAMILY_IP4) {
+		min = bpf_ntohl(rule->addr_min[0]);
+		width = bpf_ntohl(rule->addr_max[0]) - min + 1;
+		if (width > 1)
+			to[0] = bpf_htonl(
+				min +
+				((bpf_ntohl(key->saddr[0]) * KNUTH_HASH & ~0U) * width >> 32));
+		return;
+	}
+	min = address6_half(&rule->addr_min[2]);
+	width = address6_half(&rule->addr_max[2]) - min + 1; /* 0: all of 64 bits */
+	if (width == 1)
+		return;
+	low = hash64(address6_half(&key->saddr[0]) ^ hash64(address6_half(&key->saddr[2])));
+	low = min + (width ? low % width : low);
+	to[2] = bpf_htonl(low >> 32);
+	to[3] = bpf_htonl((__u32)low);
+}
+
+/* The interface's own address, as redirect and masquerade take it. 0: it has one. */
+static __always_inline int translate_to_own(__u32 ifindex, enum family family, __be32 to[4])
+{
+	const struct iface *iface = iface_find(ifindex);
+
+	if (!iface)
+		return -1;
+	if (family == FAMILY_IP4) {
+		to[0] = iface->addr4;
+		return iface->addr4 ? 0 : -1;
+	}
+	__builtin_memcpy(to, iface->addr6, sizeof(iface->addr6));
+	return iface->addr6[0] ? 0 : -1;
 }
 
 /* dnat and redirect. VERDICT_CONTINUE, or why not. */
-static __always_inline enum verdict translate_destination(const struct packet *p,
-							  const struct rule_action *rule,
-							  struct flow_key4 *want)
+static __always_inline enum verdict translate_destination(struct request *r,
+							  const struct rule_action *rule)
 {
+	struct flow_key *want = &r->want;
 	__u16 port = bpf_ntohs(want->dport), width;
 
-	if (rule->kind == RULE_REDIRECT) {
-		const struct iface *in = iface_find(p->ifindex);
-
-		if (!in || !in->addr4)
-			return VERDICT_DROP_NO_ADDRESS;
-		want->daddr = in->addr4;
-	} else {
-		want->daddr = translate_address(rule, want->saddr);
-	}
+	if (rule->kind != RULE_REDIRECT)
+		translate_address(rule, &r->p.tuple, want->daddr);
+	else if (translate_to_own(r->p.ifindex, r->p.tuple.family, want->daddr))
+		return VERDICT_DROP_NO_ADDRESS;
 	if (!(rule->flags & RULE_PORT_SET) || !protocol_has_ports(want->proto))
 		return VERDICT_CONTINUE;
 	width = rule->port_max - rule->port_min;
@@ -77,56 +126,51 @@ static __always_inline enum verdict translate_destination(const struct packet *p
 }
 
 /* The source ports that a new flow may have where its rule names none (RFC 4787 R3a, R4). */
-static __always_inline void translate_port_range(struct flow_request *req)
+static __always_inline void translate_port_range(struct request *r)
 {
-	__u16 port = bpf_ntohs(req->want.sport);
+	__u16 port = bpf_ntohs(r->want.sport);
 
-	req->keep = 1;
-	req->choose = protocol_has_ports(req->want.proto) || req->want.proto == IPPROTO_ICMP;
-	req->port_min = 1;
-	req->port_max = 65535;
-	if (!protocol_has_ports(req->want.proto))
+	r->keep = 1;
+	r->choose = protocol_has_ports(r->want.proto) || protocol_is_icmp(r->want.proto);
+	r->port_min = 1;
+	r->port_max = 65535;
+	if (!protocol_has_ports(r->want.proto))
 		return;
 	if (port < PORT_RESERVED)
-		req->port_max = PORT_RESERVED - 1;
+		r->port_max = PORT_RESERVED - 1;
 	else
-		req->port_min = PORT_RESERVED;
+		r->port_min = PORT_RESERVED;
 }
 
 /*
  * snat and masquerade; without a rule (NULL), the source stays, but its port may have to move so
  * that the replies of two flows can be told apart. `ifindex`: where the packet will leave.
  */
-static __always_inline enum verdict translate_source(struct flow_request *req,
+static __always_inline enum verdict translate_source(struct request *r,
 						     const struct rule_action *rule, __u32 ifindex)
 {
-	__u16 port = bpf_ntohs(req->want.sport);
+	__u16 port = bpf_ntohs(r->want.sport);
 
-	translate_port_range(req);
+	translate_port_range(r);
 	if (!rule)
 		return VERDICT_CONTINUE;
-	if (rule->kind == RULE_MASQUERADE) {
-		const struct iface *out = iface_find(ifindex);
-
-		if (!out || !out->addr4)
-			return VERDICT_DROP_NO_ADDRESS;
-		req->want.saddr = out->addr4;
-	} else {
-		req->want.saddr = translate_address(rule, req->orig.saddr);
+	if (rule->kind != RULE_MASQUERADE)
+		translate_address(rule, &r->p.tuple, r->want.saddr);
+	else if (translate_to_own(ifindex, r->p.tuple.family, r->want.saddr))
+		return VERDICT_DROP_NO_ADDRESS;
+	if (rule->flags & RULE_PORT_SET && r->choose) {
+		r->port_min = rule->port_min;
+		r->port_max = rule->port_max;
+		r->keep = port >= rule->port_min && port <= rule->port_max;
 	}
-	if (rule->flags & RULE_PORT_SET && req->choose) {
-		req->port_min = rule->port_min;
-		req->port_max = rule->port_max;
-		req->keep = port >= rule->port_min && port <= rule->port_max;
-	}
-	if (rule->flags & RULE_PORT_RANDOM && req->choose)
-		req->keep = 0;
+	if (rule->flags & RULE_PORT_RANDOM && r->choose)
+		r->keep = 0;
 	return VERDICT_CONTINUE;
 }
 
-static __always_inline enum verdict translate_claim(struct flow_request *req)
+static __always_inline enum verdict translate_claim(void)
 {
-	switch (flow_create(req)) {
+	switch (flow_create()) {
 	case FLOW_CLAIMED:
 	case FLOW_EXISTS:
 		return VERDICT_CONTINUE;

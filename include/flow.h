@@ -7,7 +7,7 @@
  * established packet costs one lookup. The two are found from each other without a link: the key of
  * the other entry is this entry's rewritten tuple with its two ends exchanged.
  *
- * Addresses and ports are in network byte order. For ICMP echo, both ports hold the identifier.
+ * Addresses and ports are in network byte order. For ICMP and ICMPv6 echo, both ports hold the identifier.
  * For protocols without ports both are 0. Times are the low 32 bits of jiffies.
  */
 #ifndef XFWD_FLOW_H
@@ -17,6 +17,24 @@
 #include <linux/types.h>
 #endif
 
+enum family {
+	FAMILY_IP4,
+	FAMILY_IP6,
+	FAMILY_COUNT,
+};
+
+/* A tuple of either family, and the key of IPv6 flows. An IPv4 address is in the first word. */
+struct flow_key {
+	__be32 saddr[4];
+	__be32 daddr[4];
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 family; /* enum family */
+	__u8 pad[2];
+};
+
+/* The key of IPv4 flows. */
 struct flow_key4 {
 	__be32 saddr;
 	__be32 daddr;
@@ -52,9 +70,9 @@ struct flow {
 	__u32 rule_out;
 	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
 	__u64 bytes; /* layer 3 bytes */
-	__u32 serial; /* of the one key in the sweeper's queue that stands for this flow */
-	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so */
+	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__u16 pad;
+	__u32 serial; /* of the one key in the sweeper's queue that stands for this flow */
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
@@ -66,6 +84,12 @@ struct flow4 {
 	__be32 daddr;
 };
 
+struct flow6 {
+	struct flow flow;
+	__be32 saddr[4];
+	__be32 daddr[4];
+};
+
 /*
  * A flow in the sweeper's queue. A key may come again while an older one of a flow that is gone is
  * still queued: the serial tells which of them counts.
@@ -75,13 +99,19 @@ struct sweep_key4 {
 	__u32 serial;
 };
 
+struct sweep_key6 {
+	struct flow_key key;
+	__u32 serial;
+};
+
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
-struct fragment_key4 {
-	__be32 saddr;
-	__be32 daddr;
-	__be16 id;
+struct fragment_key {
+	__be32 saddr[4];
+	__be32 daddr[4];
+	__be32 id; /* of IPv4, 16 bits */
 	__u8 proto;
-	__u8 pad;
+	__u8 family;
+	__u8 pad[2];
 };
 
 struct fragment {
@@ -131,28 +161,87 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 	case 17: /* UDP */
 		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
 	case 1: /* ICMP */
+	case 58: /* ICMPv6 */
 		return TIMEOUT_ICMP;
 	default:
 		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
 	}
 }
 
-/* The key of the pair's other entry: this one's rewritten tuple, with its ends exchanged. */
-static inline void flow_peer_key(const struct flow4 *f, __u8 proto, struct flow_key4 *key)
+static inline void flow_key_from4(const struct flow_key4 *key4, struct flow_key *key)
 {
 	__builtin_memset(key, 0, sizeof(*key));
-	key->saddr = f->daddr;
-	key->daddr = f->saddr;
-	key->sport = f->flow.dport;
-	key->dport = f->flow.sport;
-	key->proto = proto;
+	key->saddr[0] = key4->saddr;
+	key->daddr[0] = key4->daddr;
+	key->sport = key4->sport;
+	key->dport = key4->dport;
+	key->proto = key4->proto;
+}
+
+static inline void flow_key_to4(const struct flow_key *key, struct flow_key4 *key4)
+{
+	__builtin_memset(key4, 0, sizeof(*key4));
+	key4->saddr = key->saddr[0];
+	key4->daddr = key->daddr[0];
+	key4->sport = key->sport;
+	key4->dport = key->dport;
+	key4->proto = key->proto;
+}
+
+/* The tuple with its two ends exchanged: what answers to it. */
+static inline void flow_key_reverse(const struct flow_key *key, struct flow_key *reverse)
+{
+	__builtin_memset(reverse, 0, sizeof(*reverse));
+	__builtin_memcpy(reverse->saddr, key->daddr, sizeof(reverse->saddr));
+	__builtin_memcpy(reverse->daddr, key->saddr, sizeof(reverse->daddr));
+	reverse->sport = key->dport;
+	reverse->dport = key->sport;
+	reverse->proto = key->proto;
+	reverse->family = key->family;
+}
+
+/* The key of the pair's other entry: the rewritten tuple with its ends exchanged. */
+static inline void flow_peer_key4(const struct flow4 *f, const struct flow_key *key,
+				  struct flow_key *peer)
+{
+	__builtin_memset(peer, 0, sizeof(*peer));
+	peer->saddr[0] = f->daddr;
+	peer->daddr[0] = f->saddr;
+	peer->sport = f->flow.dport;
+	peer->dport = f->flow.sport;
+	peer->proto = key->proto;
+	peer->family = FAMILY_IP4;
+}
+
+static inline void flow_peer_key6(const struct flow6 *f, const struct flow_key *key,
+				  struct flow_key *peer)
+{
+	__builtin_memset(peer, 0, sizeof(*peer));
+	__builtin_memcpy(peer->saddr, f->daddr, sizeof(peer->saddr));
+	__builtin_memcpy(peer->daddr, f->saddr, sizeof(peer->daddr));
+	peer->sport = f->flow.dport;
+	peer->dport = f->flow.sport;
+	peer->proto = key->proto;
+	peer->family = FAMILY_IP6;
+}
+
+static inline void flow_peer_key(const struct flow *f, const struct flow_key *key,
+				 struct flow_key *peer)
+{
+	if (key->family == FAMILY_IP4)
+		flow_peer_key4((const struct flow4 *)f, key, peer);
+	else
+		flow_peer_key6((const struct flow6 *)f, key, peer);
 }
 
 _Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
+_Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
 _Static_assert(sizeof(struct sweep_key4) == 20, "no hidden padding");
-_Static_assert(sizeof(struct fragment_key4) == 12, "no hidden padding");
+_Static_assert(sizeof(struct sweep_key6) == 44, "no hidden padding");
+_Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct fragment) == 8, "no hidden padding");
 
 #endif

@@ -22,21 +22,24 @@ struct hop_lease {
 
 /* Where flows may go without a route lookup; the key is flow.port, 0 is none. */
 struct port {
+	__u8 mac[6]; /* read as 8 bytes */
+	__u16 pad;
 	__u32 ifindex; /* 0: not in use */
 	__u32 flags; /* those of struct iface */
 	__u32 mtu; /* of layer 3 */
-	__u8 mac[6];
-	__u16 pad;
-};
+	__u32 pad2;
+} __attribute__((aligned(8)));
 
 /* The next hops of flows, as they are looked up: what the service keeps reachable. */
 struct hop_key {
+	__be32 gateway
+		[4]; /* or the destination itself, where it is on the link; IPv4: the first word */
 	__u32 ifindex;
-	__be32 gateway; /* or the destination itself, where it is on the link */
+	__u32 family; /* enum family */
 };
 
 _Static_assert(sizeof(struct hop_lease) == 8, "no hidden padding");
-_Static_assert(sizeof(struct port) == 20, "no hidden padding");
-_Static_assert(sizeof(struct hop_key) == 8, "no hidden padding");
+_Static_assert(sizeof(struct port) == 24, "no hidden padding");
+_Static_assert(sizeof(struct hop_key) == 24, "no hidden padding");
 
 #endif

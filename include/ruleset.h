@@ -22,12 +22,6 @@ enum stage {
 	STAGE_COUNT,
 };
 
-enum family {
-	FAMILY_IP4,
-	FAMILY_IP6,
-	FAMILY_COUNT,
-};
-
 /*
  * A packet as the rules see it, and, ANDed with a mask, the key of the index. IPv4 addresses are in
  * the first word. All of it in network byte order but the interface index.
@@ -126,10 +120,12 @@ struct settings {
 #define IFACE_ATTACHED_EGRESS (1U << 0) /* our tc_egress runs there */
 #define IFACE_NO_ETHERNET     (1U << 1) /* layer 3 device: frames begin with the IP header */
 #define IFACE_KNOWN           (1U << 2) /* always set: an entry of zeroes is none */
+#define IFACE_TAKES_REDIRECTS (1U << 3) /* XDP may send frames there, through `tx_ports` */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {
 	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
+	__be32 addr6[4]; /* first global one, likewise */
 	__u32 flags;
 	__u8 mac[6];
 	__u16 port; /* position in `ports`; 0: none */
@@ -140,6 +136,6 @@ _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
 _Static_assert(sizeof(struct rule_action) == 48, "no hidden padding");
 _Static_assert(sizeof(struct rule_entry) == 56, "no hidden padding");
 _Static_assert(sizeof(struct settings) == 52, "no hidden padding");
-_Static_assert(sizeof(struct iface) == 16, "no hidden padding");
+_Static_assert(sizeof(struct iface) == 32, "no hidden padding");
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "attach.h"
 #include "commit.h"
@@ -16,7 +17,7 @@
 struct ending {
 	const struct state *state;
 	const struct config *config;
-	__be32 *here; /* the addresses of this machine */
+	struct netdev_address *here; /* the addresses of this machine */
 	size_t here_count;
 	size_t count;
 };
@@ -29,6 +30,12 @@ static bool slot_masquerades(const struct config *config, __u32 slot)
 	return false;
 }
 
+static bool is_address(const struct netdev_address *here, const struct flow_key *key)
+{
+	return (here->family == AF_INET) == (key->family == FAMILY_IP4) &&
+	       !memcmp(here->word, key->daddr, sizeof(here->word));
+}
+
 static int end_flow(const struct flow_view *flow, void *context)
 {
 	struct ending *ending = context;
@@ -36,7 +43,7 @@ static int end_flow(const struct flow_view *flow, void *context)
 	if (!flow->entry[0].flow.rule_out)
 		return 0;
 	for (size_t i = 0; i < ending->here_count; i++)
-		if (ending->here[i] == flow->key[1].daddr)
+		if (is_address(&ending->here[i], &flow->key[1]))
 			return 0;
 	if (!slot_masquerades(ending->config, flow->entry[0].flow.rule_out))
 		return 0;

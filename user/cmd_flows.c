@@ -18,8 +18,9 @@ struct protocol {
 };
 
 static const struct protocol protocols[] = {
-	{ "icmp", IPPROTO_ICMP }, { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP },
-	{ "gre", IPPROTO_GRE },   { "esp", IPPROTO_ESP }, { "sctp", IPPROTO_SCTP },
+	{ "icmp", IPPROTO_ICMP },     { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP },
+	{ "icmpv6", IPPROTO_ICMPV6 }, { "gre", IPPROTO_GRE }, { "esp", IPPROTO_ESP },
+	{ "sctp", IPPROTO_SCTP },
 };
 
 static const char *const states[] = { "opening", "established", "closing", "answered",
@@ -73,9 +74,13 @@ static int read_port(const char *word, __be16 *port)
 	return 0;
 }
 
-static int read_address(const char *word, __be32 *addr)
+static int read_address(const char *word, struct flow_address *addr)
 {
-	return inet_pton(AF_INET, word, addr) == 1 && *addr ? 0 : -EINVAL;
+	memset(addr, 0, sizeof(*addr));
+	addr->family = strchr(word, ':') ? FAMILY_IP6 : FAMILY_IP4;
+	return inet_pton(addr->family == FAMILY_IP6 ? AF_INET6 : AF_INET, word, addr->word) == 1
+		       ? 0
+		       : -EINVAL;
 }
 
 /* A handle is only known to the running rules: it becomes the rule's counter slot. */
@@ -95,15 +100,28 @@ static int read_handle(const char *word, const struct config *config, struct flo
 	return 0;
 }
 
+/* A filter, and what it points to. */
+struct filter_words {
+	struct flow_filter filter;
+	struct flow_address src;
+	struct flow_address dst;
+};
+
 static int read_word(const char *what, const char *word, const struct config *config,
-		     struct flow_filter *filter)
+		     struct filter_words *words)
 {
+	struct flow_filter *filter = &words->filter;
+
 	if (!strcmp(what, "proto"))
 		return read_protocol(word, &filter->proto);
-	if (!strcmp(what, "src"))
-		return read_address(word, &filter->src);
-	if (!strcmp(what, "dst"))
-		return read_address(word, &filter->dst);
+	if (!strcmp(what, "src")) {
+		filter->src = &words->src;
+		return read_address(word, &words->src);
+	}
+	if (!strcmp(what, "dst")) {
+		filter->dst = &words->dst;
+		return read_address(word, &words->dst);
+	}
 	if (!strcmp(what, "sport"))
 		return read_port(word, &filter->sport);
 	if (!strcmp(what, "dport"))
@@ -116,7 +134,7 @@ static int read_word(const char *what, const char *word, const struct config *co
 }
 
 static int read_filter(const struct invocation *call, int first, const struct config *config,
-		       struct flow_filter *filter)
+		       struct filter_words *words)
 {
 	for (int i = first; i < call->argc; i += 2) {
 		const char *what = call->argv[i], *word = call->argv[i + 1];
@@ -124,7 +142,7 @@ static int read_filter(const struct invocation *call, int first, const struct co
 
 		if (i + 1 == call->argc)
 			return cmd_usage("flows", "\"%s\" needs a value", what);
-		err = read_word(what, word, config, filter);
+		err = read_word(what, word, config, words);
 		if (err == -ENOENT)
 			return cmd_usage("flows",
 					 "\"%s\": proto, src, dst, sport, dport, state or rule "
@@ -152,12 +170,18 @@ static __u32 flow_handle(const struct config *config, const struct flow *flow)
 	return 0;
 }
 
-static json_t *tuple_json(const struct flow_key4 *key)
+static void address_text(const struct flow_key *key, const __be32 addr[4],
+			 char text[INET6_ADDRSTRLEN])
 {
-	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+	inet_ntop(key->family == FAMILY_IP4 ? AF_INET : AF_INET6, addr, text, INET6_ADDRSTRLEN);
+}
 
-	inet_ntop(AF_INET, &key->saddr, src, sizeof(src));
-	inet_ntop(AF_INET, &key->daddr, dst, sizeof(dst));
+static json_t *tuple_json(const struct flow_key *key)
+{
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
+
+	address_text(key, key->saddr, src);
+	address_text(key, key->daddr, dst);
 	return json_pack("{s:s, s:i, s:s, s:i}", "src", src, "sport", ntohs(key->sport), "dst", dst,
 			 "dport", ntohs(key->dport));
 }
@@ -180,20 +204,21 @@ static int flow_json(const struct flow_view *flow, void *context)
 	return json_array_append_new(printer->array, object) ? -ENOMEM : 0;
 }
 
-static void tuple_text(const struct flow_key4 *key, char *text, size_t size)
+static void tuple_text(const struct flow_key *key, char *text, size_t size)
 {
-	char src[INET_ADDRSTRLEN], dst[INET_ADDRSTRLEN];
+	const char *form = key->family == FAMILY_IP4 ? "%s:%u > %s:%u" : "[%s]:%u > [%s]:%u";
+	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
 
-	inet_ntop(AF_INET, &key->saddr, src, sizeof(src));
-	inet_ntop(AF_INET, &key->daddr, dst, sizeof(dst));
-	snprintf(text, size, "%s:%u > %s:%u", src, ntohs(key->sport), dst, ntohs(key->dport));
+	address_text(key, key->saddr, src);
+	address_text(key, key->daddr, dst);
+	snprintf(text, size, form, src, ntohs(key->sport), dst, ntohs(key->dport));
 }
 
 static int flow_line(const struct flow_view *flow, void *context)
 {
 	const struct flow *orig = &flow->entry[0].flow, *reply = &flow->entry[1].flow;
 	struct printer *printer = context;
-	char proto[16], there[64], back[64];
+	char proto[16], there[128], back[128];
 
 	protocol_name(flow->key[0].proto, proto);
 	tuple_text(&flow->key[0], there, sizeof(there));
@@ -245,16 +270,16 @@ static int delete_flows(const struct invocation *call, struct session *session,
 int cmd_flows(const struct invocation *call)
 {
 	bool deletes = call->argc > 1 && !strcmp(call->argv[1], "delete");
-	struct flow_filter filter = { 0 };
+	struct filter_words words = { 0 };
 	struct session session;
 	int err = session_read(&session, call->netns);
 	int code = err && err != -ENOENT ? EXIT_FAILED : EXIT_DONE;
 
 	if (!code)
-		code = read_filter(call, deletes ? 2 : 1, &session.config, &filter);
+		code = read_filter(call, deletes ? 2 : 1, &session.config, &words);
 	if (!code)
-		code = deletes ? delete_flows(call, &session, &filter)
-			       : show_flows(call, &session, &filter);
+		code = deletes ? delete_flows(call, &session, &words.filter)
+			       : show_flows(call, &session, &words.filter);
 	session_close(&session);
 	return code;
 }

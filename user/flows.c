@@ -13,10 +13,41 @@
 
 #define BATCH 8192
 
-struct batch {
-	struct flow_key4 keys[BATCH];
-	struct flow4 values[BATCH];
+static const enum state_map flow_maps[FAMILY_COUNT] = {
+	[FAMILY_IP4] = MAP_flows4,
+	[FAMILY_IP6] = MAP_flows6,
 };
+
+/* Room for either family's. */
+struct batch {
+	union {
+		struct flow_key4 ip4[BATCH];
+		struct flow_key ip6[BATCH];
+	} keys;
+	union {
+		struct flow4 ip4[BATCH];
+		struct flow6 ip6[BATCH];
+	} values;
+};
+
+static int entry_read(const struct state *state, const struct flow_key *key,
+		      union flow_entry *entry)
+{
+	struct flow_key4 key4;
+
+	flow_key_to4(key, &key4);
+	return bpf_map_lookup_elem(state->map[flow_maps[key->family]],
+				   key->family == FAMILY_IP4 ? (void *)&key4 : (void *)key, entry);
+}
+
+static int entry_delete(const struct state *state, const struct flow_key *key)
+{
+	struct flow_key4 key4;
+
+	flow_key_to4(key, &key4);
+	return bpf_map_delete_elem(state->map[flow_maps[key->family]],
+				   key->family == FAMILY_IP4 ? (void *)&key4 : (void *)key);
+}
 
 static const char *state_name(const struct flow_view *flow, enum timeout timeout)
 {
@@ -49,10 +80,17 @@ static void view_times(struct flow_view *flow, const struct settings *settings, 
 }
 
 /* Does one of the tuples that the flow has on the wire fit? */
-static bool key_matches(const struct flow_filter *filter, const struct flow_key4 *key)
+static bool address_matches(const struct flow_address *wanted, const struct flow_key *key,
+			    const __be32 addr[4])
 {
-	return (!filter->src || filter->src == key->saddr) &&
-	       (!filter->dst || filter->dst == key->daddr) &&
+	return !wanted ||
+	       (wanted->family == key->family && !memcmp(wanted->word, addr, sizeof(wanted->word)));
+}
+
+static bool key_matches(const struct flow_filter *filter, const struct flow_key *key)
+{
+	return address_matches(filter->src, key, key->saddr) &&
+	       address_matches(filter->dst, key, key->daddr) &&
 	       (!filter->sport || filter->sport == key->sport) &&
 	       (!filter->dport || filter->dport == key->dport);
 }
@@ -71,54 +109,91 @@ static bool flow_matches(const struct flow_filter *filter, const struct flow_vie
 	return key_matches(filter, &flow->key[0]) || key_matches(filter, &flow->key[1]);
 }
 
-static int visit_batch(const struct state *state, const struct flow_filter *filter,
-		       const struct settings *settings, const struct batch *batch, __u32 count,
-		       int (*visit)(const struct flow_view *, void *), void *context)
+struct visit {
+	const struct state *state;
+	const struct flow_filter *filter;
+	int (*each)(const struct flow_view *, void *);
+	void *context;
+	struct settings settings;
+	struct batch *batch;
+};
+
+/* The entry at position `at` of the batch, if it is of an original direction. */
+static bool batch_entry(const struct batch *batch, enum family family, __u32 at,
+			struct flow_view *flow)
+{
+	memset(flow, 0, sizeof(*flow));
+	if (family == FAMILY_IP4) {
+		flow_key_from4(&batch->keys.ip4[at], &flow->key[0]);
+		flow->entry[0].ip4 = batch->values.ip4[at];
+	} else {
+		flow->key[0] = batch->keys.ip6[at];
+		flow->entry[0].ip6 = batch->values.ip6[at];
+	}
+	return !(flow->entry[0].flow.flags & FLOW_REPLY);
+}
+
+static int visit_batch(struct visit *visit, enum family family, __u32 count)
 {
 	struct flow_view flow;
 	__u32 now;
-	int err = jiffies_read(state, settings->hz, &now);
+	int err = jiffies_read(visit->state, visit->settings.hz, &now);
 
 	for (__u32 i = 0; i < count && !err; i++) {
-		if (batch->values[i].flow.flags & FLOW_REPLY)
+		if (!batch_entry(visit->batch, family, i, &flow))
 			continue;
-		flow.key[0] = batch->keys[i];
-		flow.entry[0] = batch->values[i];
-		flow_peer_key(&flow.entry[0], flow.key[0].proto, &flow.key[1]);
-		if (bpf_map_lookup_elem(state->map[MAP_flows4], &flow.key[1], &flow.entry[1]))
+		flow_peer_key(&flow.entry[0].flow, &flow.key[0], &flow.key[1]);
+		if (entry_read(visit->state, &flow.key[1], &flow.entry[1]))
 			continue; /* ended since the batch was read */
-		view_times(&flow, settings, now);
-		if (flow_matches(filter, &flow))
-			err = visit(&flow, context);
+		view_times(&flow, &visit->settings, now);
+		if (flow_matches(visit->filter, &flow))
+			err = visit->each(&flow, visit->context);
+	}
+	return err;
+}
+
+static int visit_family(struct visit *visit, enum family family)
+{
+	int map = visit->state->map[flow_maps[family]], err = 0;
+	__u32 position, count;
+	bool first = true, last = false;
+
+	while (!err && !last) {
+		count = BATCH;
+		err = bpf_map_lookup_batch(map, first ? NULL : &position, &position,
+					   &visit->batch->keys, &visit->batch->values, &count,
+					   NULL);
+		last = err == -ENOENT;
+		if (err && !last)
+			break;
+		first = false;
+		err = visit_batch(visit, family, count);
 	}
 	return err;
 }
 
 int flows_each(const struct state *state, const struct flow_filter *filter,
-	       int (*visit)(const struct flow_view *flow, void *context), void *context)
+	       int (*each)(const struct flow_view *flow, void *context), void *context)
 {
-	struct batch *batch = malloc(sizeof(*batch));
-	struct settings settings;
-	__u32 position, count;
-	bool first = true, last = false;
-	int err = batch ? state_settings(state, &settings) : -ENOMEM;
+	struct visit visit = {
+		.state = state,
+		.filter = filter,
+		.each = each,
+		.context = context,
+		.batch = malloc(sizeof(*visit.batch)),
+	};
+	int err = visit.batch ? state_settings(state, &visit.settings) : -ENOMEM;
 
-	while (!err && !last) {
-		count = BATCH;
-		err = bpf_map_lookup_batch(state->map[MAP_flows4], first ? NULL : &position,
-					   &position, batch->keys, batch->values, &count, NULL);
-		last = err == -ENOENT;
-		if (err && !last)
-			break;
-		first = false;
-		err = visit_batch(state, filter, &settings, batch, count, visit, context);
-	}
-	free(batch);
+	if (!err)
+		err = visit_family(&visit, FAMILY_IP4);
+	if (!err)
+		err = visit_family(&visit, FAMILY_IP6);
+	free(visit.batch);
 	return err;
 }
 
 struct deletion {
-	struct flow_key4 (*keys)[2];
+	struct flow_key (*keys)[2];
 	size_t count;
 	size_t room;
 };
@@ -141,10 +216,10 @@ static int deletion_add(const struct flow_view *flow, void *context)
 }
 
 /* The answering entry first: a lone original entry is ended by the sweeper, the other is not. */
-bool flow_end(const struct state *state, const struct flow_key4 key[2])
+bool flow_end(const struct state *state, const struct flow_key key[2])
 {
-	bpf_map_delete_elem(state->map[MAP_flows4], &key[1]);
-	return !bpf_map_delete_elem(state->map[MAP_flows4], &key[0]);
+	entry_delete(state, &key[1]);
+	return !entry_delete(state, &key[0]);
 }
 
 int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count)
@@ -165,6 +240,6 @@ int flows_count(const struct state *state, __u64 *count)
 	__u32 zero = 0;
 	int err = bpf_map_lookup_elem(state->map[MAP_sweepers], &zero, &sweeper);
 
-	*count = err ? 0 : sweeper.flows;
+	*count = err ? 0 : sweeper.flows[FAMILY_IP4] + sweeper.flows[FAMILY_IP6];
 	return err;
 }

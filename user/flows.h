@@ -6,19 +6,30 @@
 #include "flow.h"
 #include "state.h"
 
+union flow_entry {
+	struct flow flow;
+	struct flow4 ip4;
+	struct flow6 ip6;
+};
+
 struct flow_view {
-	struct flow_key4 key[2]; /* original, reply: as packets of that direction arrive */
-	struct flow4 entry[2];
+	struct flow_key key[2]; /* original, reply: as packets of that direction arrive */
+	union flow_entry entry[2];
 	const char *state; /* "established", "unanswered" … */
 	__u64 idle_ms; /* since the last packet of either direction */
 	__u64 expires_ms;
 };
 
+struct flow_address {
+	__be32 word[4];
+	__u8 family; /* enum family */
+};
+
 /* Fields that are 0 or NULL match anything. Addresses and ports are of either direction's ends. */
 struct flow_filter {
 	__u8 proto;
-	__be32 src;
-	__be32 dst;
+	const struct flow_address *src;
+	const struct flow_address *dst;
 	__be16 sport;
 	__be16 dport;
 	const char *state;
@@ -26,11 +37,11 @@ struct flow_filter {
 	bool none; /* a rule that does not exist: nothing matches */
 };
 
-/* `visit` returns 0 to go on. Its last return value, or -errno. */
+/* `each` returns 0 to go on. Its last return value, or -errno. */
 int flows_each(const struct state *state, const struct flow_filter *filter,
-	       int (*visit)(const struct flow_view *flow, void *context), void *context);
+	       int (*each)(const struct flow_view *flow, void *context), void *context);
 /* Ends the flow of these two keys (original, reply). Was it there? */
-bool flow_end(const struct state *state, const struct flow_key4 key[2]);
+bool flow_end(const struct state *state, const struct flow_key key[2]);
 /* Ends those that match; *count: how many. Other processes may be adding flows all the while. */
 int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count);
 /* How many there are, approximately while they come and go. */

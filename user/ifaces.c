@@ -34,6 +34,7 @@ static int port_write(const struct state *state, const struct netdev *dev,
 	__u32 at = iface->port;
 	int err;
 
+	memcpy(port.mac, iface->mac, sizeof(port.mac));
 	if (!at)
 		return 0;
 	err = bpf_map_update_elem(state->map[MAP_ports], &at, &port, BPF_ANY);
@@ -87,11 +88,14 @@ int ifaces_sync(const struct state *state, const struct netdevs *devs)
 		struct iface iface = { .addr4 = dev->addr4, .flags = IFACE_KNOWN };
 
 		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
+		memcpy(iface.addr6, dev->addr6, sizeof(iface.addr6));
 		if (!attachment_get(state, dev->ifindex, &attachment))
 			iface.flags |= IFACE_ATTACHED_EGRESS;
 		if (!netdev_is_ethernet(dev))
 			iface.flags |= IFACE_NO_ETHERNET;
 		iface.port = port_find(state, dev->ifindex);
+		if (dev->takes_redirects && iface.port)
+			iface.flags |= IFACE_TAKES_REDIRECTS;
 		err = port_write(state, dev, &iface);
 		if (!err)
 			err = iface_write(state, dev->ifindex, &iface);

@@ -67,7 +67,7 @@ int lease_end(struct lease *lease)
 static int hop_confirm(const struct lease *lease, struct neighbours *neighbours,
 		       const struct hop_key *key, __u32 age)
 {
-	const struct neighbour *neighbour = neighbours_find(neighbours, key->ifindex, key->gateway);
+	const struct neighbour *neighbour = neighbours_find(neighbours, key);
 	int err = 0;
 
 	if (age > (neighbour ? HOP_UNUSED_S : HOP_GONE_S) * lease->hz)

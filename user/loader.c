@@ -199,8 +199,6 @@ static struct xfwd_bpf *open_programs(const char *late, __u32 frags)
 
 	if (!skel)
 		return NULL;
-	skel->rodata->have_bpf_loop =
-		libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_loop, NULL) > 0;
 	bpf_program__set_flags(skel->progs.xdp_wire, frags);
 	bpf_program__set_flags(skel->progs.xdp_virtual, frags);
 	bpf_object__for_each_program(program, skel->obj) {
@@ -269,6 +267,12 @@ int loader_program(const struct pins *pins, const char *name)
 	return errno == ENOENT && is_loaded_late(name) ? load_late(pins, name) : -errno;
 }
 
+static void size_flows(struct bpf_map *flows, struct bpf_map *queue, const struct options *options)
+{
+	bpf_map__set_max_entries(flows, 2 * options->flows);
+	bpf_map__set_max_entries(queue, options->flows + options->flows / 8 + 64);
+}
+
 static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 {
 	int err;
@@ -276,9 +280,8 @@ static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 	*skel = open_programs(NULL, 0);
 	if (!*skel)
 		return -errno;
-	bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
-	bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
-				 options->flows + options->flows / 8 + 64);
+	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, options);
+	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, options);
 	err = xfwd_bpf__load(*skel);
 	if (err) {
 		xfwd_bpf__destroy(*skel);

@@ -167,11 +167,12 @@ int neighbours_read(struct neighbours *all, bool *changed)
 	return 0;
 }
 
-const struct neighbour *neighbours_find(const struct neighbours *all, __u32 ifindex, __be32 addr)
+const struct neighbour *neighbours_find(const struct neighbours *all, const struct hop_key *hop)
 {
-	struct neighbour key = { .ifindex = ifindex, .family = AF_INET };
+	struct neighbour key = { .ifindex = hop->ifindex };
 
-	memcpy(key.addr, &addr, sizeof(addr));
+	key.family = hop->family == FAMILY_IP4 ? AF_INET : AF_INET6;
+	memcpy(key.addr, hop->gateway, hop->family == FAMILY_IP4 ? 4 : 16);
 	return *place_of((struct neighbours *)all, &key);
 }
 

@@ -10,6 +10,9 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
+#include "flow.h"
+#include "next_hop.h"
+
 #define NEIGHBOUR_BUCKETS 1024
 
 struct neighbour {
@@ -39,7 +42,7 @@ bool neighbours_note(struct neighbours *all, const struct nlmsghdr *msg);
 /* Reads them all again; *changed: as of neighbours_note(). 0 or -errno. */
 int neighbours_read(struct neighbours *all, bool *changed);
 /* NULL: there is none that can be used. */
-const struct neighbour *neighbours_find(const struct neighbours *all, __u32 ifindex, __be32 addr);
+const struct neighbour *neighbours_find(const struct neighbours *all, const struct hop_key *hop);
 /* Tells the kernel that the neighbour is in use: it asks again whether it is there. 0 or -errno. */
 int neighbours_use(struct neighbours *all, const struct neighbour *neighbour);
 

@@ -130,29 +130,69 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 	return MNL_CB_OK;
 }
 
+/* What one message says of an address. */
+struct addr_message {
+	struct netdev_address addr;
+	bool local; /* IFA_LOCAL was there: on point-to-point links IFA_ADDRESS is the peer's */
+	uint32_t flags;
+};
+
 static int read_addr_attr(const struct nlattr *attr, void *context)
 {
-	__be32 *addr = context;
+	struct addr_message *m = context;
+	uint16_t type = mnl_attr_get_type(attr);
+	size_t size = m->addr.family == AF_INET ? 4 : 16;
 
-	/* IFA_LOCAL is ours; on point-to-point links IFA_ADDRESS is the peer's. */
-	if (mnl_attr_get_type(attr) == IFA_LOCAL)
-		memcpy(addr, mnl_attr_get_payload(attr), sizeof(*addr));
+	if (type == IFA_FLAGS)
+		m->flags = mnl_attr_get_u32(attr);
+	if ((type != IFA_LOCAL && (type != IFA_ADDRESS || m->local)) ||
+	    mnl_attr_get_payload_len(attr) != size)
+		return MNL_CB_OK;
+	memcpy(m->addr.word, mnl_attr_get_payload(attr), size);
+	m->local = type == IFA_LOCAL;
 	return MNL_CB_OK;
+}
+
+static struct addr_message addr_message(const struct nlmsghdr *msg)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(msg);
+	struct addr_message m = { .addr.family = info->ifa_family, .flags = info->ifa_flags };
+
+	if (info->ifa_family == AF_INET || info->ifa_family == AF_INET6)
+		mnl_attr_parse(msg, sizeof(*info), read_addr_attr, &m);
+	return m;
+}
+
+static void note_addr4(struct netdev *dev, const struct addr_message *m, bool global)
+{
+	if (dev->has_addr4 || m->flags & IFA_F_SECONDARY)
+		return;
+	if (global || !dev->addr4)
+		dev->addr4 = m->addr.word[0];
+	dev->has_addr4 = global;
+}
+
+/* One that is not yet known to be unique will do while there is no other. */
+static void note_addr6(struct netdev *dev, const struct addr_message *m, bool global)
+{
+	if (!global || dev->has_addr6 ||
+	    m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED | IFA_F_DEPRECATED))
+		return;
+	memcpy(dev->addr6, m->addr.word, sizeof(dev->addr6));
+	dev->has_addr6 = !(m->flags & IFA_F_TENTATIVE);
 }
 
 static int read_addr(const struct nlmsghdr *msg, void *context)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(msg);
 	struct netdev *dev = netdev_find(context, info->ifa_index);
-	__be32 addr = 0;
+	struct addr_message m = addr_message(msg);
+	bool global = info->ifa_scope == RT_SCOPE_UNIVERSE;
 
-	if (!dev || dev->has_addr4 || info->ifa_family != AF_INET ||
-	    info->ifa_flags & IFA_F_SECONDARY)
-		return MNL_CB_OK;
-	mnl_attr_parse(msg, sizeof(*info), read_addr_attr, &addr);
-	if (info->ifa_scope == RT_SCOPE_UNIVERSE || !dev->addr4)
-		dev->addr4 = addr;
-	dev->has_addr4 = info->ifa_scope == RT_SCOPE_UNIVERSE;
+	if (dev && info->ifa_family == AF_INET)
+		note_addr4(dev, &m, global);
+	else if (dev && info->ifa_family == AF_INET6)
+		note_addr6(dev, &m, global);
 	return MNL_CB_OK;
 }
 
@@ -290,17 +330,17 @@ bool netdev_has_filters(unsigned int ifindex)
 }
 
 struct addresses {
-	__be32 *list;
+	struct netdev_address *list;
 	size_t count;
 };
 
 static int add_address(const struct nlmsghdr *msg, void *context)
 {
-	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(msg);
+	struct addr_message m = addr_message(msg);
 	struct addresses *addresses = context;
-	__be32 *more;
+	struct netdev_address *more;
 
-	if (info->ifa_family != AF_INET)
+	if (m.addr.family != AF_INET && m.addr.family != AF_INET6)
 		return MNL_CB_OK;
 	more = realloc(addresses->list, (addresses->count + 1) * sizeof(*more));
 	if (!more) {
@@ -308,13 +348,11 @@ static int add_address(const struct nlmsghdr *msg, void *context)
 		return MNL_CB_ERROR;
 	}
 	addresses->list = more;
-	more += addresses->count++;
-	*more = 0;
-	mnl_attr_parse(msg, sizeof(*info), read_addr_attr, more);
+	more[addresses->count++] = m.addr;
 	return MNL_CB_OK;
 }
 
-int netdev_addresses(__be32 **list, size_t *count)
+int netdev_addresses(struct netdev_address **list, size_t *count)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
 	struct addresses addresses = { 0 };

@@ -17,8 +17,15 @@ struct netdev {
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool has_addr4;
+	bool has_addr6;
 	bool takes_redirects; /* accepts frames that XDP redirects to it */
 	__be32 addr4; /* the first primary address of global scope, else the first */
+	__be32 addr6[4]; /* the first of global scope */
+};
+
+struct netdev_address {
+	uint8_t family; /* AF_INET, AF_INET6 */
+	__be32 word[4]; /* IPv4: the first */
 };
 
 struct netdevs {
@@ -31,8 +38,8 @@ int netdevs_get(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
 const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name);
 const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex);
-/* Every IPv4 address of this machine, not only the first of each interface; free() *list. */
-int netdev_addresses(__be32 **list, size_t *count);
+/* Every address of this machine, not only the first of each interface; free() *list. */
+int netdev_addresses(struct netdev_address **list, size_t *count);
 bool netdev_is_ethernet(const struct netdev *dev);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);

@@ -13,8 +13,10 @@
 #define STATE_MAPS(X) \
 	X(settings) \
 	X(flows4) \
+	X(flows6) \
 	X(sweep_queue4) \
-	X(fragments4) \
+	X(sweep_queue6) \
+	X(fragments) \
 	X(ifaces) \
 	X(ifaces_near) \
 	X(ports) \

@@ -21,6 +21,7 @@ typedef __u16 __sum16;
 typedef __u32 __wsum;
 
 #define ETH_P_IP	0x0800
+#define ETH_P_IPV6	0x86dd
 #define ETH_HLEN	14
 #define ETH_ALEN	6
 
@@ -28,6 +29,8 @@ typedef __u32 __wsum;
 #define IPPROTO_TCP	6
 #define IPPROTO_UDP	17
 #define IPPROTO_DCCP	33
+#define IPPROTO_ICMPV6	58
+#define IPPROTO_SCTP	132
 #define IPPROTO_UDPLITE 136
 
 #define IP_DF		0x4000
@@ -36,6 +39,13 @@ typedef __u32 __wsum;
 
 #define ICMP_ECHOREPLY	0
 #define ICMP_ECHO	8
+#define ICMP_DEST_UNREACH	3
+#define ICMP_TIME_EXCEEDED	11
+#define ICMP_PARAMETERPROB	12
+#define ICMPV6_DEST_UNREACH	1
+#define ICMPV6_PARAMPROB	4
+#define ICMPV6_ECHO_REQUEST	128
+#define ICMPV6_ECHO_REPLY	129
 
 #define AF_INET		2
 #define AF_INET6	10
@@ -74,6 +84,7 @@ enum bpf_map_type {
 
 /* bpf_l4_csum_replace() flags. */
 #define BPF_F_PSEUDO_HDR	(1ULL << 4)
+#define BPF_F_RECOMPUTE_CSUM	1
 #define BPF_F_MARK_MANGLED_0	(1ULL << 5)
 
 /* bpf_fib_lookup() flags and answers. */
@@ -139,12 +150,20 @@ struct bpf_redir_neigh {
 struct bpf_sock;
 
 struct bpf_sock_tuple {
-	struct {
-		__be32 saddr;
-		__be32 daddr;
-		__be16 sport;
-		__be16 dport;
-	} ipv4;
+	union {
+		struct {
+			__be32 saddr;
+			__be32 daddr;
+			__be16 sport;
+			__be16 dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4];
+			__be32 daddr[4];
+			__be16 sport;
+			__be16 dport;
+		} ipv6;
+	};
 };
 
 struct bpf_timer {
@@ -218,6 +237,15 @@ struct iphdr {
 	__sum16 check;
 	__be32 saddr;
 	__be32 daddr;
+};
+
+struct ipv6hdr {
+	__be32 flow; /* version, traffic class, flow label */
+	__be16 payload_len;
+	__u8 nexthdr;
+	__u8 hop_limit;
+	__be32 saddr[4];
+	__be32 daddr[4];
 };
 
 struct tcphdr {

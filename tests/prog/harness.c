@@ -262,12 +262,12 @@ void harness_apply(struct harness *h, const char *text)
 void harness_flush_flows(struct harness *h)
 {
 	struct flow_filter all = { 0 };
-	struct fragment_key4 key;
+	struct fragment_key key;
 	size_t count;
 
 	assert_int_equal(flows_delete(&h->session.state, &all, &count), 0);
-	while (!bpf_map_get_next_key(h->session.state.map[MAP_fragments4], NULL, &key))
-		bpf_map_delete_elem(h->session.state.map[MAP_fragments4], &key);
+	while (!bpf_map_get_next_key(h->session.state.map[MAP_fragments], NULL, &key))
+		bpf_map_delete_elem(h->session.state.map[MAP_fragments], &key);
 }
 
 /* ---- packets ---- */

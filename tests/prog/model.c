@@ -86,6 +86,17 @@ static bool has_real_ports(const struct tuple *tuple)
 
 /* ---- reading ---- */
 
+/* As netfilter has it: a segment opens, closes, resets or acknowledges, PSH aside. */
+static bool flags_make_sense(uint8_t flags)
+{
+	static const uint8_t sane[] = { 0x02, 0x22, 0x12, 0x04, 0x14, 0x11, 0x31, 0x10, 0x30 };
+
+	for (size_t i = 0; i < sizeof(sane); i++)
+		if ((flags & 0x37) == sane[i])
+			return true;
+	return false;
+}
+
 static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 {
 	size_t has = p->transport_length < there ? p->transport_length : there;
@@ -98,6 +109,7 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 			return;
 		flags = at[13];
 		p->tcp_flags = flags;
+		p->broken = !flags_make_sense(flags);
 		p->begins = (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 		break;
 	case IPPROTO_UDP:
@@ -118,7 +130,7 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 		p->has_ports = p->begins = true;
 		return;
 	}
-	p->has_ports = true;
+	p->has_ports = !p->broken;
 	p->tuple.sport = read16(at);
 	p->tuple.dport = read16(at + 2);
 }

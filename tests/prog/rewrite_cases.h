@@ -243,7 +243,7 @@ static const struct packet_case cases[] = {
 			  .verdict = VERDICT_PASS_OTHER_PROTOCOL },
 			{ .in = { AT_ETH0, TCP(OUT2, 4000, EDGE0, 80), .ethertype = 0x86dd,
 				  .payload = 40 },
-			  .verdict = VERDICT_PASS_OTHER_PROTOCOL },
+			  .verdict = VERDICT_DROP_MALFORMED }, /* IPv4 that says it is IPv6 */
 			{ .in = { AT_ETH0, TCP(OUT2, 4000, EDGE0, 80), .ethertype = 0x0806 },
 			  .verdict = VERDICT_PASS_OTHER_PROTOCOL },
 			{ .hop = EGRESS,
@@ -427,7 +427,7 @@ static const struct packet_case cases[] = {
 			  .verdict = VERDICT_PASS_STRAY },
 			{ .in = { AT_ETH0, TCP(OUT2, 4000, EDGE0, 80),
 				  .tcp_flags = TCP_SYN | TCP_RST },
-			  .verdict = VERDICT_PASS_STRAY },
+			  .verdict = VERDICT_DROP_MALFORMED },
 			{ .hop = EGRESS,
 			  .in = { LEAVES(ETH0, 2), TCP(IN2, 4000, OUT2, 80),
 				  .tcp_flags = TCP_ACK },

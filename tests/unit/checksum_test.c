@@ -351,6 +351,7 @@ static void udp_zero(void **state)
 
 static void pseudo_header(void **state)
 {
+	struct flow_key key;
 	uint64_t random = random_seed();
 	uint8_t header[12] = { 0 };
 	size_t i;
@@ -360,8 +361,9 @@ static void pseudo_header(void **state)
 		random_words(&random, header, 4);
 		header[9] = random_next(&random);
 		random_words(&random, header + 10, 1);
-		assert_int_equal(csum_pseudo4(read32(header), read32(header + 4), htons(header[9]),
-					      read16(header + 10)),
+		key = (struct flow_key){ .saddr = { read32(header) },
+					 .daddr = { read32(header + 4) } };
+		assert_int_equal(csum_pseudo(&key, htons(header[9]), read16(header + 10)),
 				 htons(sum_fold(sum_bytes(0, header, 12))));
 	}
 }

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A packet that the flow table alone does not settle: its flow is missing, may be over, or was made
+ * under other rules. Functions of their own to the verifier, one for each kind of context; what they
+ * need of the packet is in the request.
+ */
+#ifndef XFWD_ADMIT_H
+#define XFWD_ADMIT_H
+
+#include "begin.h"
+
+/* The rule that translates this tuple now, as its slot (0: none). VERDICT_DROP_RULE if one drops it. */
+static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
+						const struct flow_key *tuple, enum stage stage,
+						__u32 *slot)
+{
+	struct packet *p = &r->p;
+	__u32 ifindex = p->ifindex;
+	const struct rule_action *rule;
+
+	*slot = 0;
+	if (stage == STAGE_OUT && p->hook != HOOK_TC_EGRESS) {
+		route_find(ctx, r, tuple);
+		if (route_is_local(p))
+			return VERDICT_CONTINUE;
+		ifindex = p->hop.ifindex;
+	}
+	rule = rule_find(p, tuple, stage, ifindex);
+	if (!rule || rule->kind == RULE_ACCEPT)
+		return VERDICT_CONTINUE;
+	if (rule->kind == RULE_DROP) {
+		rule_count_packet(rule->slot, p->l3_length);
+		return VERDICT_DROP_RULE;
+	}
+	*slot = rule->slot;
+	return VERDICT_CONTINUE;
+}
+
+/*
+ * After a change of rules a flow is judged once more, on the next packet of its own direction. What
+ * a rule now drops ends. TCP keeps its translation: moving a connection would break it. Others
+ * follow the new rules: with no flow left (VERDICT_PASS_NO_RULE), the packet begins one under the
+ * rules that cover it now.
+ */
+static __always_inline enum verdict flow_judge(void *ctx, struct request *r, struct flow *f)
+{
+	enum verdict verdict = VERDICT_CONTINUE;
+	const struct flow_key *key = &r->p.tuple;
+	struct packet *p = &r->p;
+	__u32 in = 0, out = 0;
+
+	r->key =
+		*key; /* as it is routed: the new destination, which the other entry answers from */
+	if (p->hook != HOOK_TC_EGRESS) {
+		verdict = judge_stage(ctx, r, key, STAGE_IN, &in);
+		/* made at egress: the stack takes this one packet to where the rest is judged */
+		if (verdict == VERDICT_CONTINUE && !in && !f->rule_in && f->rule_out)
+			return VERDICT_PASS_STRAY;
+		__builtin_memcpy(r->key.daddr, r->peer.saddr, sizeof(r->key.daddr));
+		if (!protocol_is_icmp(key->proto))
+			r->key.dport = r->peer.sport;
+	}
+	if (verdict == VERDICT_CONTINUE)
+		verdict = judge_stage(ctx, r, &r->key, STAGE_OUT, &out);
+	if (verdict == VERDICT_CONTINUE &&
+	    (key->proto == IPPROTO_TCP || (in == f->rule_in && out == f->rule_out))) {
+		f->generation = (__u16)p->generation;
+		return VERDICT_CONTINUE;
+	}
+	flow_end(r, key, 0);
+	return verdict == VERDICT_CONTINUE ? VERDICT_PASS_NO_RULE : verdict;
+}
+
+/*
+ * A SYN that opens a connection anew on the tuple of one that has closed (RFC 5382 R2): both
+ * directions begin again, under the translation that they have.
+ */
+static __always_inline void flow_reopen(const struct packet *p, struct flow *f, struct flow *peer)
+{
+	if (p->tuple.proto != IPPROTO_TCP || !(p->shape & PACKET_BEGINS) ||
+	    flow_timeout(IPPROTO_TCP, f, peer) != TIMEOUT_TCP_CLOSING)
+		return;
+	f->tcp_seen = 0;
+	peer->tcp_seen = 0;
+	rule_count_flow(f->rule_in);
+	rule_count_flow(f->rule_out);
+}
+
+/* Looks at the flow together with its other direction, which r->peer is the key of. */
+static __always_inline int flow_is_over(struct request *r, struct flow *f)
+{
+	const struct settings *set = settings_get();
+	struct flow *peer = request_flow(r, &r->peer);
+
+	if (!peer || !set || flow_expired(set, r->p.tuple.proto, f, peer, 0))
+		return 1;
+	if (!(f->flags & FLOW_REPLY))
+		flow_reopen(&r->p, f, peer);
+	return 0;
+}
+
+/* The flow that the packet has, and r->peer set to its other key. */
+static __always_inline struct flow *known_find(struct request *r)
+{
+	const struct flow_key *key = &r->p.tuple;
+	struct flow4 *f4;
+	struct flow6 *f6;
+
+	if (key->family == FAMILY_IP4) {
+		flow_key_to4(key, &r->key4);
+		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
+		if (!f4)
+			return NULL;
+		flow_peer_key4(f4, key, &r->peer);
+		return &f4->flow;
+	}
+	f6 = bpf_map_lookup_elem(&flows6, key);
+	if (!f6)
+		return NULL;
+	flow_peer_key6(f6, key, &r->peer);
+	return &f6->flow;
+}
+
+/*
+ * The flow that the packet has, if any: VERDICT_CONTINUE when it may go on by it, VERDICT_PASS_NO_RULE
+ * where there is none.
+ */
+static __always_inline enum verdict admit_known(void *ctx, struct request *r)
+{
+	struct flow *f = known_find(r);
+	int is_reply;
+
+	if (!f)
+		return VERDICT_PASS_NO_RULE;
+	is_reply = f->flags & FLOW_REPLY;
+	if (flow_is_over(r, f)) {
+		flow_end(r, &r->p.tuple, is_reply);
+		return VERDICT_PASS_NO_RULE;
+	}
+	if (f->generation == (__u16)r->p.generation || is_reply)
+		return VERDICT_CONTINUE;
+	if (packet_is_xdp(&r->p))
+		return VERDICT_PASS_TO_TC;
+	return flow_judge(ctx, r, f);
+}
+
+/* VERDICT_CONTINUE: the packet has a flow now, and hop.route says whether its route is known. */
+static __always_inline enum verdict admit(void *ctx)
+{
+	enum verdict verdict = VERDICT_PASS_NO_RULE;
+	struct request *r = request_get();
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	if (r->p.shape & PACKET_PORTS)
+		verdict = admit_known(ctx, r);
+	if (verdict != VERDICT_PASS_NO_RULE)
+		return verdict;
+	r->p.hop.route = ROUTE_UNKNOWN;
+	return r->p.hook == HOOK_TC_EGRESS ? begin_egress(ctx, r) : begin_ingress(ctx, r);
+}
+
+__attribute__((noinline)) int admit_xdp(struct xdp_md *xdp)
+{
+	return admit(xdp);
+}
+
+__attribute__((noinline)) int admit_tc(struct __sk_buff *skb)
+{
+	return admit(skb);
+}
+
+#endif
