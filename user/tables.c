@@ -230,16 +230,11 @@ static void masks_print(const struct ruleset *ruleset, enum stage stage, enum fa
 	}
 }
 
-static enum family key_family(const struct rule_key *key)
-{
-	return key->mask / XFWD_MASKS_MAX;
-}
-
 static void entry_print(const struct tables *tables, size_t at, FILE *out)
 {
 	const struct rule_key *key = &tables->keys[at];
-	uint32_t position = key->mask % XFWD_MASKS_MAX;
-	enum family family = key_family(key);
+	uint32_t position = rule_key_position(key);
+	enum family family = rule_key_family(key);
 
 	fprintf(out, "entry %s %s %u: rank %u", stage_names[key->stage], family_names[family],
 		position, tables->entries[at].rank);
