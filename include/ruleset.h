@@ -61,25 +61,38 @@ enum rule_action_kind {
 	RULE_REDIRECT,
 	RULE_SNAT,
 	RULE_MASQUERADE,
+	RULE_STATIC, /* one to one, without flows; in: the destination changes, out: the source */
 	RULE_KIND_COUNT,
 };
 
 /* rule_action.flags */
-#define RULE_PORT_SHIFT  (1U << 0) /* target range as wide as the matched one: shift port by port */
-#define RULE_PORT_SET    (1U << 1) /* the target names a port or a range of ports */
-#define RULE_PORT_RANDOM (1U << 2) /* never keep the port */
+#define RULE_PORT_SHIFT     (1U << 0) /* target range as wide as the matched one: shift port by port */
+#define RULE_PORT_SET       (1U << 1) /* the target names a port or a range of ports */
+#define RULE_PORT_RANDOM    (1U << 2) /* never keep the port */
+/* snat and masquerade. RFC 4787 4.1: one address and port inside has one outside, unless: */
+#define RULE_MAP_DEPENDENT  (1U << 3) /* each destination may see another */
+/* RFC 4787 5: who may answer. Without any of the two, the one address and port that was sent to. */
+#define RULE_FILTER_ADDRESS (1U << 4) /* any port of an address that was sent to */
+#define RULE_FILTER_NONE    (1U << 5) /* anyone */
+#define RULE_HAIRPIN        (1U << 6) /* dnat: also for those on the target's own side */
 
+/* rule_action.mss */
+#define RULE_MSS_AUTO       0xffff /* what the route's MTU leaves */
+
+/* The addresses are of the family that the index's key is of. Ports are in host byte order. */
 struct rule_action {
 	__u8 kind; /* enum rule_action_kind */
-	__u8 family; /* enum family */
+	__u8 prefix_len; /* static: the bits of addr_min that replace the packet's */
 	__u16 flags;
-	__be32 addr_min[4]; /* target addresses; ignored by redirect and masquerade */
-	__be32 addr_max[4];
-	__u16 port_min; /* host byte order; with RULE_PORT_SET */
+	__u16 mss; /* the most, in bytes, that TCP may be told; 0: as it is; RULE_MSS_AUTO */
+	__u16 port_min; /* with RULE_PORT_SET */
 	__u16 port_max;
-	__u16 match_port_min; /* host byte order; with RULE_PORT_SHIFT */
-	__u16 pad;
+	__u16 match_port_min; /* with RULE_PORT_SHIFT */
 	__u32 slot; /* of its counters, from 1 */
+	__u32 limit_flows; /* that one source address may have; 0: any number */
+	__u32 limit_rate; /* that one source address may begin in a second; 0: any number */
+	__be32 addr_min[4]; /* target addresses; redirect and masquerade have none */
+	__be32 addr_max[4]; /* less than 2^64 after the first, but for static */
 } __attribute__((aligned(8))); /* it is copied, in words */
 
 /* The index's value. The action is in it, and not in a map of its own, to save a memory access. */
@@ -105,6 +118,7 @@ struct verdict_counter {
 #define SETTING_TCP_LOOSE      (1U << 0) /* a TCP segment without SYN may begin a flow */
 #define SETTING_GUARD_LOOPBACK (1U << 1) /* route_localnet is on: 127/8 may not come from a wire */
 #define SETTING_PORTS_OUT      (1U << 2) /* a source-NAT rule matches ports */
+#define SETTING_SOURCE_CHECK   (1U << 3) /* a source that is routed elsewhere is forged */
 
 struct settings {
 	__u32 layout; /* XFWD_LAYOUT */
@@ -133,8 +147,8 @@ struct iface {
 
 _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
 _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
-_Static_assert(sizeof(struct rule_action) == 48, "no hidden padding");
-_Static_assert(sizeof(struct rule_entry) == 56, "no hidden padding");
+_Static_assert(sizeof(struct rule_action) == 56, "no hidden padding");
+_Static_assert(sizeof(struct rule_entry) == 64, "a cache line of values");
 _Static_assert(sizeof(struct settings) == 52, "no hidden padding");
 _Static_assert(sizeof(struct iface) == 32, "no hidden padding");
 

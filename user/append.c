@@ -47,14 +47,28 @@ static unsigned int ifindex_given(const char *name, void *context)
 	return *(unsigned int *)context;
 }
 
-/* The rule alone, compiled. -EAGAIN where it takes more than one entry, which is one store. */
+/* A packet is of one family: with one entry for each it meets the rule, or does not. */
+static bool is_one_entry_each(const struct tables *tables)
+{
+	unsigned int seen = 0, family;
+
+	for (size_t i = 0; i < tables->entry_count; i++) {
+		family = 1U << rule_key_family(&tables->keys[i]);
+		if (seen & family)
+			return false;
+		seen |= family;
+	}
+	return seen;
+}
+
+/* The rule alone, compiled. -EAGAIN where it takes more than one store for any packet. */
 static int compile_one(const struct rule *rule, unsigned int ifindex, struct tables *tables)
 {
 	struct config config = { .rules = (struct rule *)rule, .rule_count = 1 };
 	size_t at;
 	int err = compile(&config, ifindex_given, &ifindex, tables, &at);
 
-	if (!err && tables->entry_count != 1) {
+	if (!err && !is_one_entry_each(tables)) {
 		tables_free(tables);
 		err = -EAGAIN;
 	}
@@ -62,18 +76,20 @@ static int compile_one(const struct rule *rule, unsigned int ifindex, struct tab
 }
 
 /*
- * The position of the one mask of `one` among those in force, to which it is added where it is new:
- * last, as its best rank is the highest of all. Says whether the ruleset was changed.
+ * The position of the key's mask in `one` among those in force, to which it is added where it is
+ * new: last, as its best rank is the highest of all. Notes it where the ruleset is changed.
  */
 static int mask_merge(struct ruleset *set, const struct ruleset *one, const struct rule_key *key,
 		      __u32 rank, bool *changed)
 {
-	struct rule_mask *masks = set->masks[key->stage][FAMILY_IP4];
-	__u32 *count = &set->mask_count[key->stage][FAMILY_IP4], at;
-	const struct rule_mask *mask = &one->masks[key->stage][FAMILY_IP4][0];
+	enum family family = rule_key_family(key);
+	struct rule_mask *masks = set->masks[key->stage][family];
+	__u32 *count = &set->mask_count[key->stage][family], at;
+	const struct rule_mask *mask = &one->masks[key->stage][family][rule_key_position(key)];
 
-	*changed = (set->interfaces[key->stage] | one->interfaces[key->stage]) !=
-		   set->interfaces[key->stage];
+	if ((set->interfaces[key->stage] | one->interfaces[key->stage]) !=
+	    set->interfaces[key->stage])
+		*changed = true;
 	set->interfaces[key->stage] |= one->interfaces[key->stage];
 	for (at = 0; at < *count; at++)
 		if (rule_key_equal(&masks[at].bits, &mask->bits))
@@ -104,31 +120,39 @@ static int check_same(const struct in_force *maps, const struct rule_entry *entr
 /* What the new rule comes to among those in force; nothing is written yet. */
 struct addition {
 	struct in_force maps;
-	struct tables tables;
+	struct tables tables; /* of the rule alone; the keys as they will be among the others */
 	struct ruleset *set; /* as it will be */
 	bool set_changed;
-	bool hidden; /* by an earlier rule of the same match */
-	struct rule_key key;
+	bool hidden[FAMILY_COUNT]; /* by an earlier rule of the same match */
 };
+
+/* Where one of its entries belongs, and whether it has a place there. */
+static int entry_plan(struct addition *new, size_t i, const struct rule *rule, __u32 rank)
+{
+	struct rule_key *key = &new->tables.keys[i];
+	struct rule_entry there;
+	int at = mask_merge(new->set, new->tables.ruleset, key, rank, &new->set_changed);
+
+	if (at < 0)
+		return at;
+	key->mask = RULE_KEY_MASK(rule_key_family(key), at);
+	new->tables.entries[i].rank = rank;
+	new->hidden[i] = !bpf_map_lookup_elem(new->maps.index, key, &there);
+	return new->hidden[i] ? check_same(&new->maps, &there, rule) : 0;
+}
 
 static int addition_plan(const struct state *state, struct addition *new, const struct rule *rule)
 {
-	__u32 zero = 0, rank = state->running.rule_count;
-	struct rule_entry there;
-	int at;
+	__u32 zero = 0;
+	int err;
 
 	new->set = malloc(sizeof(*new->set));
 	if (!new->set)
 		return -ENOMEM;
-	at = bpf_map_lookup_elem(new->maps.ruleset, &zero, new->set);
-	new->key = new->tables.keys[0];
-	if (!at)
-		at = mask_merge(new->set, new->tables.ruleset, &new->key, rank, &new->set_changed);
-	if (at < 0)
-		return at;
-	new->key.mask = RULE_KEY_MASK(FAMILY_IP4, at);
-	new->hidden = !bpf_map_lookup_elem(new->maps.index, &new->key, &there);
-	return new->hidden ? check_same(&new->maps, &there, rule) : 0;
+	err = bpf_map_lookup_elem(new->maps.ruleset, &zero, new->set);
+	for (size_t i = 0; i < new->tables.entry_count && !err; i++)
+		err = entry_plan(new, i, rule, state->running.rule_count);
+	return err;
 }
 
 /* All that no packet looks at before the index has the rule. -EAGAIN where a map is full. */
@@ -142,18 +166,23 @@ static int write_rule(struct state *state, const struct addition *new, const str
 	return err == -E2BIG ? -EAGAIN : err;
 }
 
-/* One store puts the rule in force: that of its index entry. */
-static int write_entry(const struct state *state, const struct addition *new)
+/* One store puts the rule in force for a family: that of its index entry. */
+static int write_entries(const struct addition *new)
 {
-	struct rule_entry entry = new->tables.entries[0];
+	const struct tables *tables = &new->tables;
 	__u32 zero = 0;
+	size_t done;
 	int err = 0;
 
-	entry.rank = state->running.rule_count - 1;
 	if (new->set_changed)
 		err = bpf_map_update_elem(new->maps.ruleset, &zero, new->set, BPF_ANY);
-	if (!err && !new->hidden)
-		err = bpf_map_update_elem(new->maps.index, &new->key, &entry, BPF_NOEXIST);
+	for (done = 0; done < tables->entry_count && !err; done += !err)
+		if (!new->hidden[done])
+			err = bpf_map_update_elem(new->maps.index, &tables->keys[done],
+						  &tables->entries[done], BPF_NOEXIST);
+	while (err && done--) /* all of them or none */
+		if (!new->hidden[done])
+			bpf_map_delete_elem(new->maps.index, &tables->keys[done]);
 	return err == -E2BIG ? -EAGAIN : err;
 }
 
@@ -182,7 +211,7 @@ static int addition_write(struct state *state, struct settings *settings,
 	running->pending = 1;
 	err = state_write_running(state, settings_active(settings));
 	if (!err)
-		err = write_entry(state, new);
+		err = write_entries(new);
 	if (err) {
 		running->rule_count--;
 		running->pending = 0;

@@ -12,7 +12,7 @@
 #include "state.h"
 
 /*
- * Gives the rule its handle. -EAGAIN: not to be had in place (several index entries, an interface
+ * Gives the rule its handle. -EAGAIN: not to be had in place (several entries of one family, an interface
  * that is not attached, a sysctl to set, no room left): the long way has to be taken. Prints what
  * else is wrong. Under the writers' lock.
  */

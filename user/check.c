@@ -70,26 +70,72 @@ static const char *target_message(const struct rule *rule)
 		return rule->target.family ? "masquerade takes the interface's address; for "
 					     "another use snat"
 					   : NULL;
+	case RULE_STATIC:
+		return NULL;
 	}
 	return NULL;
+}
+
+/* What is said of addresses that packets cannot be sent to; NULL where they can. */
+static const char *receiver_message4(const struct address *min, const struct address *max)
+{
+	if (!min->word[0])
+		return "0.0.0.0 cannot be a target";
+	/* Multicast and reserved (RFC 1112), broadcast (RFC 919): all from 224.0.0.0 on. */
+	if (ntohl(max->word[0]) >> 29 == 7)
+		return "a multicast, reserved or broadcast address cannot be a target";
+	return NULL;
+}
+
+static const char *receiver_message6(const struct address *min, const struct address *max)
+{
+	const struct address loopback = { { 0, 0, 0, htonl(1) } };
+	const struct address local = { { htonl(0xfe800000) } };
+	const struct address local_end = { { htonl(0xfebfffff), ~0U, ~0U, ~0U } };
+
+	if (memcmp(min, &loopback, sizeof(*min)) < 0)
+		return ":: cannot be a target";
+	if (!memcmp(min, &loopback, sizeof(*min)))
+		return "nothing from a wire is taken for ::1; for this host use redirect";
+	if (memcmp(min, &local_end, sizeof(*min)) <= 0 && memcmp(max, &local, sizeof(*max)) >= 0)
+		return "a link-local address cannot be a target";
+	if (ntohl(max->word[0]) >> 24 == 0xff)
+		return "a multicast address cannot be a target";
+	return NULL;
+}
+
+static const char *receiver_message(uint8_t family, const struct address *min,
+				    const struct address *max)
+{
+	if (!family)
+		return NULL;
+	return family == AF_INET6 ? receiver_message6(min, max) : receiver_message4(min, max);
+}
+
+/* Each side is the target of what comes from the other. */
+static size_t check_static(const struct rule *rule, const struct rule_origin *origin,
+			   struct diag *diag)
+{
+	const struct prefix *outside = &rule->to.prefix;
+	struct address last = address_last(&outside->addr, outside->family, outside->len);
+	const char *message = receiver_message(outside->family, &outside->addr, &last);
+
+	if (rule->kind != RULE_STATIC || !message)
+		return 0;
+	return fail(diag, origin, &origin->to, message);
 }
 
 static size_t check_target(const struct rule *rule, const struct rule_origin *origin,
 			   struct diag *diag)
 {
+	const struct target *target = &rule->target;
 	const char *message = target_message(rule);
 
+	if (!message)
+		message = receiver_message(target->family, &target->addr_min, &target->addr_max);
 	if (message)
 		return fail(diag, origin, &origin->target, message);
-	if (rule->target.family != AF_INET)
-		return 0;
-	if (!rule->target.addr_min.word[0])
-		return fail(diag, origin, &origin->target, "0.0.0.0 cannot be a target");
-	/* Multicast and reserved (RFC 1112), broadcast (RFC 919): all from 224.0.0.0 on. */
-	if (ntohl(rule->target.addr_max.word[0]) >> 29 == 7)
-		return fail(diag, origin, &origin->target,
-			    "a multicast, reserved or broadcast address cannot be a target");
-	return 0;
+	return check_static(rule, origin, diag);
 }
 
 static size_t check_ports(const struct rule *rule, const struct rule_origin *origin,
@@ -109,7 +155,7 @@ static size_t check_ports(const struct rule *rule, const struct rule_origin *ori
 	else
 		return 0;
 	return fail(diag, origin, where,
-		    rule->protocols ? "icmp has no ports" : "a port needs tcp or udp");
+		    rule->protocols ? "icmp has no ports" : "a port needs tcp, udp or sctp");
 }
 
 size_t check_rule(const struct rule *rule, const struct rule_origin *origin, struct diag *diag)

@@ -276,6 +276,8 @@ static int settings_write(const struct state *state, const struct config *config
 		settings.flags |= SETTING_GUARD_LOOPBACK;
 	if (source_rule_has_ports(config))
 		settings.flags |= SETTING_PORTS_OUT;
+	if (config->options.source_check)
+		settings.flags |= SETTING_SOURCE_CHECK;
 	settings.timeout_least = ~0U;
 	for (int i = 0; i < TIMEOUT_COUNT; i++) {
 		settings.timeout[i] = config->options.timeout[i] * settings.hz;

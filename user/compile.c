@@ -54,12 +54,15 @@ struct subject {
 
 static const struct {
 	uint8_t flag;
-	uint8_t proto;
+	uint8_t proto[FAMILY_COUNT];
 } protocols[] = {
-	{ RULE_TCP, IPPROTO_TCP },
-	{ RULE_UDP, IPPROTO_UDP },
-	{ RULE_ICMP, IPPROTO_ICMP },
+	{ RULE_TCP, { IPPROTO_TCP, IPPROTO_TCP } },
+	{ RULE_UDP, { IPPROTO_UDP, IPPROTO_UDP } },
+	{ RULE_ICMP, { IPPROTO_ICMP, IPPROTO_ICMPV6 } },
+	{ RULE_SCTP, { IPPROTO_SCTP, IPPROTO_SCTP } },
 };
+
+static const int family_numbers[FAMILY_COUNT] = { AF_INET, AF_INET6 };
 
 /*
  * Position of the mask in its list; it is added where it is new. Rules come in order of rank, so
@@ -163,7 +166,7 @@ static int protocols_add(struct compiler *compiler, const struct subject *subjec
 	for (i = 0; i < ARRAY_SIZE(protocols); i++) {
 		if (!(rule->protocols & protocols[i].flag))
 			continue;
-		pattern->value.proto = protocols[i].proto;
+		pattern->value.proto = protocols[i].proto[subject->family];
 		err = ports_add(compiler, subject, rule, pattern);
 		if (err)
 			return err;
@@ -207,29 +210,15 @@ static int ifindex_find(struct compiler *compiler, const char name[IF_NAMESIZE],
 	return 0;
 }
 
-/* An IPv4 prefix is at most 32 long and so leaves all words but the first zero. */
-static void prefix_words(const struct prefix *prefix, __be32 value[4], __be32 bits[4])
+/* The packet's address has to be in the prefix; one that is not given has length 0. */
+static void prefix_add(const struct prefix *prefix, __be32 value[4], __be32 bits[4])
 {
-	int i, left;
+	static const struct address ones = { { ~0U, ~0U, ~0U, ~0U } };
+	struct address first = address_first(&prefix->addr, prefix->len),
+		       mask = address_first(&ones, prefix->len);
 
-	for (i = 0, left = prefix->len; i < 4; i++, left -= 32) {
-		if (left >= 32)
-			bits[i] = htonl(UINT32_MAX);
-		else if (left > 0)
-			bits[i] = htonl(UINT32_MAX << (32 - left));
-		else
-			bits[i] = 0;
-		value[i] = prefix->addr.word[i] & bits[i];
-	}
-}
-
-/* A rule that gives no address at all is for IPv4. */
-static enum family rule_family(const struct rule *rule)
-{
-	if (rule->from.prefix.family == AF_INET6 || rule->to.prefix.family == AF_INET6 ||
-	    rule->target.family == AF_INET6)
-		return FAMILY_IP6;
-	return FAMILY_IP4;
+	memcpy(value, first.word, sizeof(first.word));
+	memcpy(bits, mask.word, sizeof(mask.word));
 }
 
 /* A range fills another of its size port by port; on the way out the ports matched are not ours. */
@@ -242,51 +231,132 @@ static bool ports_shift(const struct rule *rule)
 	       target.max - target.min == matched.max - matched.min;
 }
 
+static __u16 action_flags(const struct rule *rule)
+{
+	static const __u16 filters[FILTERING_COUNT] = {
+		[FILTERING_ADDRESS] = RULE_FILTER_ADDRESS,
+		[FILTERING_INDEPENDENT] = RULE_FILTER_NONE,
+	};
+	__u16 flags = filters[rule->filtering];
+
+	if (range_given(rule->target.ports))
+		flags |= RULE_PORT_SET;
+	if (ports_shift(rule))
+		flags |= RULE_PORT_SHIFT;
+	if (rule->random)
+		flags |= RULE_PORT_RANDOM;
+	if (rule->mapping == MAPPING_DEPENDENT)
+		flags |= RULE_MAP_DEPENDENT;
+	if (rule->hairpin)
+		flags |= RULE_HAIRPIN;
+	return flags;
+}
+
 static void action_fill(struct rule_action *action, const struct rule *rule)
 {
 	action->kind = rule->kind;
-	action->family = rule_family(rule);
+	action->flags = action_flags(rule);
+	action->mss = rule->mss;
 	action->slot = rule->slot;
-	memcpy(action->addr_min, rule->target.addr_min.word, sizeof(action->addr_min));
-	memcpy(action->addr_max, rule->target.addr_max.word, sizeof(action->addr_max));
+	action->limit_flows = rule->limit_flows;
+	action->limit_rate = rule->limit_rate;
 	action->port_min = rule->target.ports.min;
 	action->port_max = rule->target.ports.max;
-	if (range_given(rule->target.ports))
-		action->flags |= RULE_PORT_SET;
-	if (ports_shift(rule)) {
-		action->flags |= RULE_PORT_SHIFT;
+	if (action->flags & RULE_PORT_SHIFT)
 		action->match_port_min = rule->to.ports.min;
+	memcpy(action->addr_min, rule->target.addr_min.word, sizeof(action->addr_min));
+	memcpy(action->addr_max, rule->target.addr_max.word, sizeof(action->addr_max));
+}
+
+/* What a pattern of the rule asks of every packet in that stage: an interface, if it names one. */
+static int pattern_begin(struct compiler *compiler, const struct rule *rule, enum stage stage,
+			 struct pattern *pattern)
+{
+	__u64 interfaces = ~0ULL;
+	int err;
+
+	memset(pattern, 0, sizeof(*pattern));
+	pattern->value.stage = stage;
+	pattern->bits.stage = 0xff;
+	if (rule->ifname[0]) {
+		err = ifindex_find(compiler, rule->ifname, &pattern->value.ifindex);
+		if (err)
+			return err;
+		pattern->bits.ifindex = UINT32_MAX;
+		interfaces = RULESET_INTERFACE(pattern->value.ifindex);
 	}
-	if (rule->random)
-		action->flags |= RULE_PORT_RANDOM;
+	compiler->tables->ruleset->interfaces[stage] |= interfaces;
+	return 0;
+}
+
+/* In the lists of one family. */
+static int family_add(struct compiler *compiler, struct subject *subject, const struct rule *rule)
+{
+	struct pattern pattern;
+	int err;
+
+	subject->stage = rule->stage;
+	err = pattern_begin(compiler, rule, rule->stage, &pattern);
+	if (err)
+		return err;
+	prefix_add(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
+	prefix_add(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
+	return protocols_add(compiler, subject, rule, &pattern);
+}
+
+/* One direction: what has an address of one prefix gets that of the other. */
+static int static_half_add(struct compiler *compiler, struct subject *subject,
+			   const struct rule *rule, const struct prefix *match,
+			   const struct prefix *target)
+{
+	struct address last = address_last(&target->addr, target->family, target->len);
+	struct rule_action *action = &subject->entry.action;
+	struct pattern pattern;
+	int err;
+
+	action->prefix_len = target->len;
+	memcpy(action->addr_min, target->addr.word, sizeof(action->addr_min));
+	memcpy(action->addr_max, last.word, sizeof(action->addr_max));
+	err = pattern_begin(compiler, rule, subject->stage, &pattern);
+	if (err)
+		return err;
+	if (subject->stage == STAGE_IN)
+		prefix_add(match, pattern.value.daddr, pattern.bits.daddr);
+	else
+		prefix_add(match, pattern.value.saddr, pattern.bits.saddr);
+	return pattern_add(compiler, subject, &pattern);
+}
+
+/* Destinations on the way in, sources on the way out. */
+static int static_add(struct compiler *compiler, struct subject *subject, const struct rule *rule)
+{
+	const struct prefix *outside = &rule->to.prefix;
+	struct prefix inside = *outside;
+	int err;
+
+	inside.addr = rule->target.addr_min;
+	subject->stage = STAGE_IN;
+	err = static_half_add(compiler, subject, rule, outside, &inside);
+	if (err)
+		return err;
+	subject->stage = STAGE_OUT;
+	return static_half_add(compiler, subject, rule, &inside, outside);
 }
 
 static int rule_compile(struct compiler *compiler, const struct rule *rule, uint32_t rank)
 {
-	struct subject subject = {
-		.entry.rank = rank,
-		.stage = rule->stage,
-		.family = rule_family(rule),
-	};
-	struct pattern pattern = {
-		.value.stage = rule->stage,
-		.bits.stage = 0xff,
-	};
-	__u64 interfaces = ~0ULL;
-	int err;
+	struct subject subject = { .entry.rank = rank };
+	int err = 0;
 
 	action_fill(&subject.entry.action, rule);
-	if (rule->ifname[0]) {
-		err = ifindex_find(compiler, rule->ifname, &pattern.value.ifindex);
-		if (err)
-			return err;
-		pattern.bits.ifindex = UINT32_MAX;
-		interfaces = RULESET_INTERFACE(pattern.value.ifindex);
+	for (enum family family = 0; family < FAMILY_COUNT && !err; family++) {
+		if (rule->family && rule->family != family_numbers[family])
+			continue;
+		subject.family = family;
+		err = rule->kind == RULE_STATIC ? static_add(compiler, &subject, rule)
+						: family_add(compiler, &subject, rule);
 	}
-	compiler->tables->ruleset->interfaces[rule->stage] |= interfaces;
-	prefix_words(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
-	prefix_words(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
-	return protocols_add(compiler, &subject, rule, &pattern);
+	return err;
 }
 
 int compile(const struct config *config, ifindex_of lookup, void *context, struct tables *tables,

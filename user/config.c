@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Owns the rule model's memory, its defaults, and what makes two rules the same. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,18 @@
 const char *const rule_kind_names[RULE_KIND_COUNT] = {
 	[RULE_ACCEPT] = "accept",     [RULE_DROP] = "drop", [RULE_DNAT] = "dnat",
 	[RULE_REDIRECT] = "redirect", [RULE_SNAT] = "snat", [RULE_MASQUERADE] = "masquerade",
+	[RULE_STATIC] = "static",
+};
+
+const char *const mapping_names[MAPPING_COUNT] = {
+	[MAPPING_INDEPENDENT] = "endpoint-independent",
+	[MAPPING_DEPENDENT] = "endpoint-dependent",
+};
+
+const char *const filtering_names[FILTERING_COUNT] = {
+	[FILTERING_ADDRESS_AND_PORT] = "address-and-port-dependent",
+	[FILTERING_ADDRESS] = "address-dependent",
+	[FILTERING_INDEPENDENT] = "endpoint-independent",
 };
 
 const char *const attach_mode_names[MODE_COUNT] = {
@@ -34,6 +47,7 @@ void config_init(struct config *config)
 #undef TIMEOUT_SECONDS
 		},
 		.sysctl = 1,
+		.source_check = 1,
 	};
 
 	memset(config, 0, sizeof(*config));
@@ -111,6 +125,37 @@ int config_interface(struct config *config, const char *name, enum attach_mode m
 	return 0;
 }
 
+unsigned int family_bits(uint8_t family)
+{
+	return family == AF_INET6 ? 128 : 32;
+}
+
+/* The bits of word `at` that are in a prefix of that length. */
+static __be32 prefix_bits(unsigned int len, unsigned int at)
+{
+	if (len >= 32 * (at + 1))
+		return ~0U;
+	return len > 32 * at ? htonl(~0U << (32 * (at + 1) - len)) : 0;
+}
+
+struct address address_first(const struct address *addr, unsigned int len)
+{
+	struct address first;
+
+	for (unsigned int i = 0; i < 4; i++)
+		first.word[i] = addr->word[i] & prefix_bits(len, i);
+	return first;
+}
+
+struct address address_last(const struct address *addr, uint8_t family, unsigned int len)
+{
+	struct address last = {};
+
+	for (unsigned int i = 0; i < family_bits(family) / 32; i++)
+		last.word[i] = addr->word[i] | ~prefix_bits(len, i);
+	return last;
+}
+
 static bool address_equal(const struct address *a, const struct address *b)
 {
 	return !memcmp(a, b, sizeof(*a));
@@ -133,12 +178,26 @@ static bool target_equal(const struct target *a, const struct target *b)
 	       address_equal(&a->addr_max, &b->addr_max) && ports_equal(a->ports, b->ports);
 }
 
+static bool options_equal(const struct rule *a, const struct rule *b)
+{
+	return a->limit_flows == b->limit_flows && a->limit_rate == b->limit_rate &&
+	       a->mss == b->mss && a->random == b->random && a->mapping == b->mapping &&
+	       a->filtering == b->filtering && a->hairpin == b->hairpin;
+}
+
 bool rule_equal(const struct rule *a, const struct rule *b)
 {
 	return a->kind == b->kind && a->stage == b->stage && a->protocols == b->protocols &&
-	       !a->random == !b->random && !strcmp(a->ifname, b->ifname) &&
+	       a->family == b->family && !strcmp(a->ifname, b->ifname) &&
 	       endpoint_equal(&a->from, &b->from) && endpoint_equal(&a->to, &b->to) &&
-	       target_equal(&a->target, &b->target);
+	       target_equal(&a->target, &b->target) && options_equal(a, b);
+}
+
+uint8_t rule_address_family(const struct rule *rule)
+{
+	if (rule->from.prefix.family)
+		return rule->from.prefix.family;
+	return rule->to.prefix.family ? rule->to.prefix.family : rule->target.family;
 }
 
 bool rule_source_has_ports(const struct rule *rule)

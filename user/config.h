@@ -47,10 +47,32 @@ struct endpoint {
 /* rule.protocols: a set; 0 is any protocol. */
 #define RULE_TCP  (1U << 0)
 #define RULE_UDP  (1U << 1)
-#define RULE_ICMP (1U << 2)
+#define RULE_ICMP (1U << 2) /* of IPv6, ICMPv6 */
+#define RULE_SCTP (1U << 3)
+
+/* rule.mapping: RFC 4787 4.1 */
+enum mapping {
+	MAPPING_INDEPENDENT,
+	MAPPING_DEPENDENT,
+	MAPPING_COUNT,
+};
+
+/* rule.filtering: RFC 4787 5 */
+enum filtering {
+	FILTERING_ADDRESS_AND_PORT,
+	FILTERING_ADDRESS,
+	FILTERING_INDEPENDENT,
+	FILTERING_COUNT,
+};
+
+/* rule.mss */
+#define MSS_MIN        536 /* RFC 9293 3.7.1 */
+#define MSS_MAX        65495 /* the longest datagram without its headers */
+#define LIMIT_RATE_MAX 1000000
 
 struct target {
-	struct address addr_min; /* dnat, snat; equal for a single address */
+	struct address
+		addr_min; /* dnat, snat; equal for a single address; static: the prefix inside */
 	struct address addr_max;
 	uint8_t family; /* AF_UNSPEC: no address (redirect, masquerade, port only) */
 	uint8_t pad[3];
@@ -63,15 +85,24 @@ struct rule {
 	uint8_t kind; /* enum rule_action_kind */
 	uint8_t stage; /* enum stage */
 	uint8_t protocols; /* RULE_TCP | … */
-	uint8_t random; /* option `random` */
+	uint8_t family; /* AF_INET, AF_INET6; AF_UNSPEC: both */
 	char ifname[IF_NAMESIZE]; /* "": any attached interface */
 	struct endpoint from;
-	struct endpoint to;
+	struct endpoint to; /* static: the prefix outside */
 	struct target target;
-	char name[RULE_NAME_MAX]; /* option `name`; "": none */
+	/* Options, each by its own word. */
+	uint32_t limit_flows; /* of one source address; 0: no limit */
+	uint32_t limit_rate; /* new ones a second; 0: no limit */
+	uint16_t mss; /* bytes; 0: none; RULE_MSS_AUTO */
+	uint8_t random;
+	uint8_t mapping; /* enum mapping */
+	uint8_t filtering; /* enum filtering */
+	uint8_t hairpin;
+	uint8_t pad[2];
+	char name[RULE_NAME_MAX]; /* "": none */
 };
 
-_Static_assert(sizeof(struct rule) == 148,
+_Static_assert(sizeof(struct rule) == XFWD_RULE_RECORD_SIZE,
 	       "part of the pinned layout: bump XFWD_LAYOUT when it changes");
 
 enum attach_mode {
@@ -94,7 +125,8 @@ struct options {
 	uint32_t timeout[TIMEOUT_COUNT]; /* seconds */
 	uint8_t tcp_loose;
 	uint8_t sysctl; /* set forwarding and the like where a rule needs it */
-	uint8_t pad[2];
+	uint8_t source_check; /* drop what claims a source that is elsewhere */
+	uint8_t pad;
 };
 
 struct config {
@@ -116,6 +148,14 @@ void config_remove(struct config *config, size_t at);
 /* Adds the interface or changes its mode. 0 or -ENOMEM. */
 int config_interface(struct config *config, const char *name, enum attach_mode mode);
 
+/* All bits after the first `len`: cleared, or set as in the prefix's last address. */
+struct address address_first(const struct address *addr, unsigned int len);
+struct address address_last(const struct address *addr, uint8_t family, unsigned int len);
+/* 32 or 128. */
+unsigned int family_bits(uint8_t family);
+
+/* The family that the rule's addresses are of; AF_UNSPEC: it has none. */
+uint8_t rule_address_family(const struct rule *rule);
 /* Is it a source-NAT rule that matches ports? */
 bool rule_source_has_ports(const struct rule *rule);
 /* Do the two say the same thing? Handle, slot and name do not count. */
@@ -124,5 +164,7 @@ bool rule_equal(const struct rule *a, const struct rule *b);
 extern const char *const rule_kind_names[RULE_KIND_COUNT];
 extern const char *const attach_mode_names[MODE_COUNT];
 extern const char *const timeout_names[TIMEOUT_COUNT];
+extern const char *const mapping_names[MAPPING_COUNT];
+extern const char *const filtering_names[FILTERING_COUNT];
 
 #endif

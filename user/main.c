@@ -21,13 +21,18 @@ static int cmd_help(const struct invocation *call);
 static int cmd_version(const struct invocation *call);
 
 #define RULE_HELP \
-	"RULE: ACTION [in IF | out IF] [PROTO] [from SRC[:PORT[-PORT]]] [to DST[:PORT[-PORT]]]\n" \
-	"      [-> TARGET] [name WORD] [random]\n" \
-	"ACTION: accept drop dnat redirect snat masquerade. PROTO: tcp udp icmp or tcp,udp.\n" \
-	"Quote the rule, or say \"into\" for \"->\", which is a redirection to the shell.\n" \
+	"RULE: ACTION [in IF | out IF] [ipv4 | ipv6] [PROTO] [from SRC[:PORT[-PORT]]]\n" \
+	"      [to DST[:PORT[-PORT]]] [-> TARGET] [OPTION ...]\n" \
+	"      static [IF] OUTSIDE <-> INSIDE [name WORD]\n" \
+	"ACTION: accept drop dnat redirect snat masquerade. PROTO: tcp udp sctp icmp or tcp,udp.\n" \
+	"OPTION: name WORD, random, mapping KIND, filtering KIND, hairpin, limit flows N,\n" \
+	"      limit rate N/s, mss auto | N.\n" \
+	"Quote the rule, or say \"into\" for \"->\" and \"with\" for \"<->\", which are redirections\n" \
+	"to the shell.\n" \
 	"  xfwd add 'redirect in eth0 tcp to :80 -> :8080'\n" \
 	"  xfwd add 'dnat in eth0 tcp to 203.0.113.7:443 -> 10.0.0.5:8443'\n" \
-	"  xfwd add 'masquerade out eth0 from 10.0.0.0/24'"
+	"  xfwd add 'masquerade out eth0 from 10.0.0.0/24'\n" \
+	"  xfwd add 'dnat in eth0 tcp to [2001:db8::1]:443 -> [2001:db8:1::5]:8443'"
 
 static const struct command commands[] = {
 	{ "apply", "FILE [--dry-run]", "make the running rules equal the file: all or nothing",

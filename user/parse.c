@@ -53,6 +53,8 @@ void rule_begin(struct parser *parser, enum rule_action_kind kind, const struct 
 {
 	origin_begin(parser, where);
 	memset(&parser->rule, 0, sizeof(parser->rule));
+	parser->given = 0;
+	parser->family_said = false;
 	parser->rule.kind = kind;
 	if (kind == RULE_SNAT || kind == RULE_MASQUERADE)
 		parser->rule.stage = STAGE_OUT;
@@ -78,24 +80,151 @@ void rule_ifname(struct parser *parser, struct slice name, const struct location
 	read_ifname(parser, name, where, parser->rule.ifname);
 }
 
-void rule_target(struct parser *parser, __be32 min, __be32 max, const struct location *at_max)
+/* What is said of IPv4 and IPv6 has to agree: in addresses, protocols and words. */
+void rule_family(struct parser *parser, uint8_t family, const struct location *where)
+{
+	if (parser->rule.family && parser->rule.family != family)
+		parser_error(parser, where, "this is IPv%d, what comes before is IPv%d",
+			     family == AF_INET6 ? 6 : 4, family == AF_INET6 ? 4 : 6);
+	parser->rule.family = family;
+}
+
+void rule_family_word(struct parser *parser, uint8_t family, const struct location *where)
+{
+	if (given_before(parser, parser->family_said, "ipv4 or ipv6 is given twice", where))
+		return;
+	parser->family_said = true;
+	rule_family(parser, family, where);
+}
+
+/* Both in network byte order, of one family. */
+static bool range_is_too_wide(const struct address *min, const struct address *max)
+{
+	unsigned __int128 first = 0, last = 0;
+
+	for (int i = 0; i < 4; i++) {
+		first = first << 32 | ntohl(min->word[i]);
+		last = last << 32 | ntohl(max->word[i]);
+	}
+	return (last - first) >> 64;
+}
+
+void rule_target(struct parser *parser, const struct prefix *min, const struct prefix *max,
+		 const struct location *at_max)
 {
 	struct target *target = &parser->rule.target;
 
-	target->family = AF_INET;
-	target->addr_min.word[0] = min;
-	target->addr_max.word[0] = max;
-	if (ntohl(min) > ntohl(max))
+	target->family = min->family;
+	target->addr_min = min->addr;
+	target->addr_max = max->addr;
+	if (min->len != max->len || min->len != family_bits(min->family))
+		parser_error(parser, at_max, "a target is an address or a range, not a prefix");
+	else if (memcmp(&min->addr, &max->addr, sizeof(min->addr)) > 0)
 		parser_error(parser, at_max, "the address range ends before it begins");
+	else if (min->family == AF_INET6 && range_is_too_wide(&min->addr, &max->addr))
+		parser_error(parser, at_max, "the address range has more than 2^64 addresses");
 }
 
-void rule_random(struct parser *parser, const struct location *where)
+void rule_static(struct parser *parser, const struct prefix *outside,
+		 const struct location *at_outside, const struct prefix *inside,
+		 const struct location *at_inside)
 {
-	if (given_before(parser, parser->rule.random, "random is given twice", where))
+	struct rule *rule = &parser->rule;
+
+	parser->origin.to = *at_outside;
+	parser->origin.target = *at_inside;
+	if (!outside->family || !inside->family)
+		parser_error(parser, outside->family ? at_inside : at_outside,
+			     "static needs an address or a prefix on both sides");
+	else if (outside->len != inside->len)
+		parser_error(parser, at_inside,
+			     "both sides have to be of one length: /%d is not /%d", inside->len,
+			     outside->len);
+	else if (!memcmp(&outside->addr, &inside->addr, sizeof(inside->addr)))
+		parser_error(parser, at_inside, "both sides are the same");
+	rule->to.prefix = *outside;
+	rule->target.family = inside->family;
+	rule->target.addr_min = inside->addr;
+	rule->target.addr_max = address_last(&inside->addr, inside->family, inside->len);
+}
+
+#define KIND(kind) (1U << RULE_##kind)
+#define ANY_SOURCE (KIND(SNAT) | KIND(MASQUERADE))
+#define ANY_FLOW   (KIND(DNAT) | KIND(REDIRECT) | ANY_SOURCE)
+
+/* Which kinds of rules an option goes with, and what is said of others. */
+static const struct {
+	const char *twice;
+	unsigned int kinds;
+	const char *elsewhere;
+} rule_options[] = {
+	{ "random is given twice", ANY_SOURCE, "random goes with snat and masquerade only" },
+	{ "mapping is given twice", ANY_SOURCE, "mapping goes with snat and masquerade only" },
+	{ "filtering is given twice", ANY_SOURCE, "filtering goes with snat and masquerade only" },
+	{ "hairpin is given twice", KIND(DNAT), "hairpin goes with dnat only" },
+	{ "limit flows is given twice", ANY_FLOW,
+	  "limit goes with dnat, redirect, snat and masquerade only" },
+	{ "limit rate is given twice", ANY_FLOW,
+	  "limit goes with dnat, redirect, snat and masquerade only" },
+	{ "mss is given twice", ANY_FLOW,
+	  "mss goes with dnat, redirect, snat and masquerade only" },
+};
+
+/* Notes that the option is given; false where it may not be. */
+bool rule_option(struct parser *parser, unsigned int option, const struct location *where)
+{
+	int at = __builtin_ctz(option);
+
+	if (given_before(parser, parser->given & option, rule_options[at].twice, where))
+		return false;
+	parser->given |= option;
+	if (rule_options[at].kinds & 1U << parser->rule.kind)
+		return true;
+	parser_error(parser, where, "%s", rule_options[at].elsewhere);
+	return false;
+}
+
+/*
+ * Where each destination sees another port, one port may be several hosts', told apart by who they
+ * talk to: what comes from elsewhere is nobody's.
+ */
+static void check_filtering(struct parser *parser, const struct location *where)
+{
+	if (parser->rule.mapping == MAPPING_DEPENDENT && parser->rule.filtering)
+		parser_error(parser, where, "filtering %s needs mapping endpoint-independent",
+			     filtering_names[parser->rule.filtering]);
+}
+
+void rule_mapping(struct parser *parser, enum mapping mapping, const struct location *where)
+{
+	if (!rule_option(parser, GIVEN_MAPPING, where))
 		return;
-	if (parser->rule.kind != RULE_SNAT && parser->rule.kind != RULE_MASQUERADE)
-		parser_error(parser, where, "random goes with snat and masquerade only");
-	parser->rule.random = 1;
+	parser->rule.mapping = mapping;
+	check_filtering(parser, where);
+}
+
+void rule_filtering(struct parser *parser, enum filtering filtering, const struct location *where)
+{
+	if (!rule_option(parser, GIVEN_FILTERING, where))
+		return;
+	parser->rule.filtering = filtering;
+	check_filtering(parser, where);
+}
+
+void rule_mss(struct parser *parser, uint16_t mss, const struct location *where)
+{
+	if (!rule_option(parser, GIVEN_MSS, where))
+		return;
+	parser->rule.mss = mss;
+	if (parser->rule.protocols && !(parser->rule.protocols & RULE_TCP))
+		parser_error(parser, where, "mss needs tcp");
+}
+
+void rule_default(struct parser *parser)
+{
+	/* Translating IPv6 sources is rarely wanted, and never by accident. */
+	if (parser->rule.kind == RULE_MASQUERADE && !parser->rule.family)
+		parser->rule.family = AF_INET;
 }
 
 void interface_begin(struct parser *parser, struct slice name, const struct location *where,

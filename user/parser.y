@@ -41,6 +41,8 @@ struct parser {
 
 	/* Of the statement under construction. */
 	struct rule rule;
+	unsigned int given; /* options of the rule, GIVEN_… */
+	bool family_said; /* by a word of its own */
 	char ifname[IF_NAMESIZE]; /* of an interface statement, as is mode */
 	int mode; /* enum attach_mode; -1: not given */
 	struct rule_origin origin;
@@ -55,6 +57,15 @@ struct parser {
 #define WORD_MAX 40
 #define WORD_SHOWN(slice) (slice).length < WORD_MAX ? (slice).length : WORD_MAX, (slice).at
 
+/* parser.given */
+#define GIVEN_RANDOM      (1U << 0)
+#define GIVEN_MAPPING     (1U << 1)
+#define GIVEN_FILTERING   (1U << 2)
+#define GIVEN_HAIRPIN     (1U << 3)
+#define GIVEN_LIMIT_FLOWS (1U << 4)
+#define GIVEN_LIMIT_RATE  (1U << 5)
+#define GIVEN_MSS         (1U << 6)
+
 /* lexer.l */
 int lexer_token(YYSTYPE *value, struct location *where, void *scanner);
 int lexer_open(struct parser *parser, size_t length);
@@ -63,14 +74,18 @@ void lexer_close(struct parser *parser);
 void lexer_skip_block(struct parser *parser);
 /* What a word is worth. An error is reported, and the result is one that does no harm. */
 uint16_t read_port(struct parser *parser, struct slice word, const struct location *where);
-uint8_t read_length(struct parser *parser, struct slice word, const struct location *where);
-__be32 read_address(struct parser *parser, struct slice word, const struct location *where);
+uint8_t read_length(struct parser *parser, struct slice word, const struct location *where,
+		    uint8_t family);
+struct prefix read_address(struct parser *parser, struct slice word, const struct location *where);
+struct prefix read_address6(struct parser *parser, struct slice word, const struct location *where);
 struct prefix read_host(struct parser *parser, struct slice word, const struct location *where);
 struct prefix prefix_cut(struct parser *parser, struct prefix prefix, uint8_t length,
 			 const struct location *where);
 struct port_range port_range(struct parser *parser, uint16_t min, uint16_t max,
 			     const struct location *at_max);
-void read_address6(struct parser *parser, struct slice word, const struct location *where);
+uint32_t read_limit(struct parser *parser, struct slice word, const struct location *where);
+uint32_t read_rate(struct parser *parser, struct slice word, const struct location *where);
+uint16_t read_mss(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_count(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_duration(struct parser *parser, struct slice word, const struct location *where);
 int read_timeout(struct parser *parser, struct slice word, const struct location *where);
@@ -87,8 +102,19 @@ bool given_before(struct parser *parser, bool before, const char *message,
 void rule_begin(struct parser *parser, enum rule_action_kind kind, const struct location *where);
 void rule_direction(struct parser *parser, enum stage stage, const struct location *where);
 void rule_ifname(struct parser *parser, struct slice name, const struct location *where);
-void rule_target(struct parser *parser, __be32 min, __be32 max, const struct location *at_max);
-void rule_random(struct parser *parser, const struct location *where);
+void rule_family(struct parser *parser, uint8_t family, const struct location *where);
+void rule_family_word(struct parser *parser, uint8_t family, const struct location *where);
+void rule_target(struct parser *parser, const struct prefix *min, const struct prefix *max,
+		 const struct location *at_max);
+void rule_static(struct parser *parser, const struct prefix *outside,
+		 const struct location *at_outside, const struct prefix *inside,
+		 const struct location *at_inside);
+bool rule_option(struct parser *parser, unsigned int option, const struct location *where);
+void rule_mapping(struct parser *parser, enum mapping mapping, const struct location *where);
+void rule_filtering(struct parser *parser, enum filtering filtering, const struct location *where);
+void rule_mss(struct parser *parser, uint16_t mss, const struct location *where);
+/* What no word said. */
+void rule_default(struct parser *parser);
 void rule_end(struct parser *parser);
 void set_timeout(struct parser *parser, struct slice name, const struct location *at_name,
 		 struct slice value, const struct location *at_value);
@@ -130,7 +156,6 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 	struct port_range ports;
 	struct prefix prefix;
 	struct endpoint endpoint;
-	__be32 address;
 	int number;
 }
 
@@ -138,11 +163,18 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 %token END 0 "the end"
 %token START_FILE START_RULE UNCLOSED
 %token ACCEPT "accept" DROP "drop" DNAT "dnat" REDIRECT "redirect" SNAT "snat"
-%token MASQUERADE "masquerade"
+%token MASQUERADE "masquerade" STATIC "static"
 %token SET "set" INTERFACE "interface" INCLUDE "include"
-%token IN "in" OUT "out" TCP "tcp" UDP "udp" ICMP "icmp" FROM "from" TO "to" ARROW "->"
-%token NAME "name" RANDOM "random"
-%token FLOWS "flows" TIMEOUT "timeout" LOOSE "loose" SYSCTL "sysctl" ON "on" OFF "off"
+%token IN "in" OUT "out" IPV4 "ipv4" IPV6 "ipv6"
+%token TCP "tcp" UDP "udp" SCTP "sctp" ICMP "icmp" ICMPV6 "icmpv6"
+%token FROM "from" TO "to" ARROW "->" BOTH "<->"
+%token NAME "name" RANDOM "random" MAPPING "mapping" FILTERING "filtering" HAIRPIN "hairpin"
+%token LIMIT "limit" MSS "mss" FLOWS "flows" RATE "rate"
+%token INDEPENDENT "endpoint-independent" DEPENDENT "endpoint-dependent"
+%token ADDRESS_DEPENDENT "address-dependent"
+%token ADDRESS_AND_PORT_DEPENDENT "address-and-port-dependent"
+%token TIMEOUT "timeout" LOOSE "loose" SYSCTL "sysctl" SOURCE_CHECK "source-check"
+%token ON "on" OFF "off"
 %token MODE "mode" AUTO "auto" NATIVE "native" GENERIC "generic" TC "tc"
 %token WORD "a word" <slice> NUMBER "a number" <slice> ANY_NAME "a name"
 %token <slice> STRING "a string in quotes" ADDRESS "an address" PORT "a port"
@@ -151,9 +183,8 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 %token NEWLINE "the end of the line"
 
 %type <slice> name
-%type <number> action protocols protocol mode switch length port
-%type <address> address
-%type <prefix> net host
+%type <number> action protocols protocol mode switch length port mapping filtering mss
+%type <prefix> net host address
 %type <ports> ports
 %type <endpoint> endpoint
 
@@ -193,7 +224,15 @@ statement
 
 rule
 	: action			{ rule_begin(parser, $1, &@1); }
-	  matches target options
+	  matches target options	{ rule_default(parser); }
+	| STATIC			{ rule_begin(parser, RULE_STATIC, &@1); }
+	  static_interface net BOTH net	{ rule_static(parser, &$4, &@4, &$6, &@6); }
+	  options
+	;
+
+static_interface
+	: %empty
+	| name				{ rule_ifname(parser, $1, &@1); }
 	;
 
 action
@@ -219,6 +258,8 @@ match
 	  endpoint { parser->rule.from = $3; parser->origin.from = @3; }
 	| TO { given_before(parser, parser->origin.to.line, "to is given twice", &@1); }
 	  endpoint { parser->rule.to = $3; parser->origin.to = @3; }
+	| IPV4				{ rule_family_word(parser, AF_INET, &@1); }
+	| IPV6				{ rule_family_word(parser, AF_INET6, &@1); }
 	| protocols
 	{
 		if (!given_before(parser, parser->rule.protocols,
@@ -244,7 +285,13 @@ protocols
 protocol
 	: TCP				{ $$ = RULE_TCP; }
 	| UDP				{ $$ = RULE_UDP; }
+	| SCTP				{ $$ = RULE_SCTP; }
 	| ICMP				{ $$ = RULE_ICMP; }
+	| ICMPV6
+	{
+		rule_family(parser, AF_INET6, &@1);
+		$$ = RULE_ICMP;
+	}
 	;
 
 endpoint
@@ -256,8 +303,6 @@ endpoint
 net
 	: host
 	| host "/" length		{ $$ = prefix_cut(parser, $1, $3, &@1); }
-	| address6			{ $$ = (struct prefix){}; }
-	| address6 "/" length		{ $$ = (struct prefix){}; }
 	;
 
 ports
@@ -277,10 +322,8 @@ destination
 	;
 
 addresses
-	: address			{ rule_target(parser, $1, $1, &@1); }
-	| address "-" address		{ rule_target(parser, $1, $3, &@3); }
-	| address6
-	| address6 "-" address6
+	: address			{ rule_target(parser, &$1, &$1, &@1); }
+	| address "-" address		{ rule_target(parser, &$1, &$3, &@3); }
 	;
 
 /*
@@ -289,18 +332,17 @@ addresses
  */
 host
 	: ADDRESS			{ $$ = read_host(parser, $1, &@1); }
+	| ADDRESS6			{ $$ = read_address6(parser, $1, &@1); }
 	;
 
 address
 	: ADDRESS			{ $$ = read_address(parser, $1, &@1); }
+	| ADDRESS6			{ $$ = read_address6(parser, $1, &@1); }
 	;
 
-address6
-	: ADDRESS6			{ read_address6(parser, $1, &@1); }
-	;
-
+/* Always after a host and its "/". */
 length
-	: LENGTH			{ $$ = read_length(parser, $1, &@1); }
+	: LENGTH { $$ = read_length(parser, $1, &@1, $<prefix>-1.family); }
 	;
 
 port
@@ -313,7 +355,29 @@ options
 	;
 
 option
-	: RANDOM			{ rule_random(parser, &@1); }
+	: RANDOM
+	{
+		if (rule_option(parser, GIVEN_RANDOM, &@1))
+			parser->rule.random = 1;
+	}
+	| HAIRPIN
+	{
+		if (rule_option(parser, GIVEN_HAIRPIN, &@1))
+			parser->rule.hairpin = 1;
+	}
+	| MAPPING mapping		{ rule_mapping(parser, $2, &@$); }
+	| FILTERING filtering		{ rule_filtering(parser, $2, &@$); }
+	| LIMIT FLOWS NUMBER
+	{
+		if (rule_option(parser, GIVEN_LIMIT_FLOWS, &@$))
+			parser->rule.limit_flows = read_limit(parser, $3, &@3);
+	}
+	| LIMIT RATE NUMBER
+	{
+		if (rule_option(parser, GIVEN_LIMIT_RATE, &@$))
+			parser->rule.limit_rate = read_rate(parser, $3, &@3);
+	}
+	| MSS mss			{ rule_mss(parser, $2, &@$); }
 	| NAME name
 	{
 		if (!given_before(parser, parser->rule.name[0], "name is given twice", &@1))
@@ -321,11 +385,28 @@ option
 	}
 	;
 
+mapping
+	: INDEPENDENT			{ $$ = MAPPING_INDEPENDENT; }
+	| DEPENDENT			{ $$ = MAPPING_DEPENDENT; }
+	;
+
+filtering
+	: INDEPENDENT			{ $$ = FILTERING_INDEPENDENT; }
+	| ADDRESS_DEPENDENT		{ $$ = FILTERING_ADDRESS; }
+	| ADDRESS_AND_PORT_DEPENDENT	{ $$ = FILTERING_ADDRESS_AND_PORT; }
+	;
+
+mss
+	: AUTO				{ $$ = RULE_MSS_AUTO; }
+	| NUMBER			{ $$ = read_mss(parser, $1, &@1); }
+	;
+
 setting
 	: FLOWS NUMBER { parser->config->options.flows = read_count(parser, $2, &@2); }
 	| TIMEOUT name NUMBER		{ set_timeout(parser, $2, &@2, $3, &@3); }
 	| TCP LOOSE switch		{ parser->config->options.tcp_loose = $3; }
 	| SYSCTL switch			{ parser->config->options.sysctl = $2; }
+	| SOURCE_CHECK switch		{ parser->config->options.source_check = $2; }
 	;
 
 switch
@@ -412,7 +493,7 @@ static void yyerror(const struct location *where, struct parser *parser, const c
 static const char *phrase(yysymbol_kind_t symbol, const bool *expected)
 {
 	switch (symbol) {
-	case YYSYMBOL_ADDRESS6: /* not yet */
+	case YYSYMBOL_ADDRESS6: /* where an address is, too */
 	case YYSYMBOL_SEMICOLON: /* where the end of the line is, too */
 	case YYSYMBOL_SLASH: /* these three belong to the word before */
 	case YYSYMBOL_DASH:

@@ -54,6 +54,21 @@ static void ifname_add(struct text *text, const char *name)
 	text_add(text, needs_quotes(name) ? " \"%s\"" : " %s", name);
 }
 
+/* After `static` there is no word before a name: an address would be taken for one. */
+static bool looks_like_address(const char *name)
+{
+	const char *colon = strchr(name, ':'), *end = name + strspn(name, "0123456789.");
+
+	return !*end || end == colon || (colon && strchr(colon + 1, ':'));
+}
+
+static void static_ifname_add(struct text *text, const char *name)
+{
+	if (name[0])
+		text_add(text, looks_like_address(name) || needs_quotes(name) ? " \"%s\"" : " %s",
+			 name);
+}
+
 static void direction_add(struct text *text, const struct rule *rule)
 {
 	bool either = rule->kind == RULE_ACCEPT || rule->kind == RULE_DROP;
@@ -67,9 +82,18 @@ static void direction_add(struct text *text, const struct rule *rule)
 		text_add(text, " any");
 }
 
+/* Where no address says it. */
+static void family_add(struct text *text, const struct rule *rule)
+{
+	if (!rule->family || rule_address_family(rule) ||
+	    (rule->kind == RULE_MASQUERADE && rule->family == AF_INET))
+		return;
+	text_add(text, rule->family == AF_INET6 ? " ipv6" : " ipv4");
+}
+
 static void protocols_add(struct text *text, unsigned int protocols)
 {
-	static const char *const names[] = { "tcp", "udp", "icmp" };
+	static const char *const names[] = { "tcp", "udp", "icmp", "sctp" };
 	const char *separator = " ";
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -89,21 +113,28 @@ static void ports_add(struct text *text, struct port_range ports)
 		text_add(text, "-%u", ports.max);
 }
 
+static void prefix_add(struct text *text, const struct prefix *prefix)
+{
+	char address[INET6_ADDRSTRLEN];
+
+	address_print(&prefix->addr, prefix->family, address);
+	text_add(text, "%s", address);
+	if (prefix->len != family_bits(prefix->family))
+		text_add(text, "/%u", prefix->len);
+}
+
 static void endpoint_add(struct text *text, const char *word, const struct endpoint *endpoint)
 {
 	const struct prefix *prefix = &endpoint->prefix;
 	bool brackets = prefix->family == AF_INET6 && endpoint->ports.min;
-	char address[INET6_ADDRSTRLEN];
 
 	if (!prefix->family && !endpoint->ports.min)
 		return;
-	text_add(text, " %s ", word);
-	if (prefix->family) {
-		address_print(&prefix->addr, prefix->family, address);
-		text_add(text, brackets ? "[%s]" : "%s", address);
-		if (prefix->len != (prefix->family == AF_INET ? 32 : 128))
-			text_add(text, "/%u", prefix->len);
-	}
+	text_add(text, brackets ? " %s [" : " %s ", word);
+	if (prefix->family)
+		prefix_add(text, prefix);
+	if (brackets)
+		text_add(text, "]");
 	ports_add(text, endpoint->ports);
 }
 
@@ -126,20 +157,61 @@ static void target_add(struct text *text, const struct target *target)
 	ports_add(text, target->ports);
 }
 
+static void match_add(struct text *text, const struct rule *rule)
+{
+	direction_add(text, rule);
+	family_add(text, rule);
+	protocols_add(text, rule->protocols);
+	endpoint_add(text, "from", &rule->from);
+	endpoint_add(text, "to", &rule->to);
+	target_add(text, &rule->target);
+}
+
+static void static_add(struct text *text, const struct rule *rule)
+{
+	struct prefix inside = rule->to.prefix;
+
+	inside.addr = rule->target.addr_min;
+	static_ifname_add(text, rule->ifname);
+	text_add(text, " ");
+	prefix_add(text, &rule->to.prefix);
+	text_add(text, " <-> ");
+	prefix_add(text, &inside);
+}
+
+/* Those that are not as they are without a word. */
+static void options_add(struct text *text, const struct rule *rule)
+{
+	if (rule->random)
+		text_add(text, " random");
+	if (rule->mapping)
+		text_add(text, " mapping %s", mapping_names[rule->mapping]);
+	if (rule->filtering)
+		text_add(text, " filtering %s", filtering_names[rule->filtering]);
+	if (rule->hairpin)
+		text_add(text, " hairpin");
+	if (rule->limit_flows)
+		text_add(text, " limit flows %u", rule->limit_flows);
+	if (rule->limit_rate)
+		text_add(text, " limit rate %u/s", rule->limit_rate);
+	if (rule->mss == RULE_MSS_AUTO)
+		text_add(text, " mss auto");
+	else if (rule->mss)
+		text_add(text, " mss %u", rule->mss);
+	if (rule->name[0])
+		text_add(text, " name %s", rule->name);
+}
+
 void rule_print(const struct rule *rule, char text[RULE_TEXT_MAX])
 {
 	struct text end = { text, RULE_TEXT_MAX };
 
 	text_add(&end, "%s", rule_kind_names[rule->kind]);
-	direction_add(&end, rule);
-	protocols_add(&end, rule->protocols);
-	endpoint_add(&end, "from", &rule->from);
-	endpoint_add(&end, "to", &rule->to);
-	target_add(&end, &rule->target);
-	if (rule->random)
-		text_add(&end, " random");
-	if (rule->name[0])
-		text_add(&end, " name %s", rule->name);
+	if (rule->kind == RULE_STATIC)
+		static_add(&end, rule);
+	else
+		match_add(&end, rule);
+	options_add(&end, rule);
 }
 
 /* The largest unit that says it exactly. */
@@ -181,6 +253,8 @@ static void options_print(const struct options *options, FILE *out)
 		fprintf(out, "set tcp loose %s\n", options->tcp_loose ? "on" : "off");
 	if (options->sysctl != defaults.options.sysctl)
 		fprintf(out, "set sysctl %s\n", options->sysctl ? "on" : "off");
+	if (options->source_check != defaults.options.source_check)
+		fprintf(out, "set source-check %s\n", options->source_check ? "on" : "off");
 	config_free(&defaults);
 }
 

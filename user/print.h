@@ -7,7 +7,7 @@
 
 #include "config.h"
 
-#define RULE_TEXT_MAX 512
+#define RULE_TEXT_MAX 768
 
 /* "dnat in eth0 tcp to :443 -> 10.0.0.5:8443 name www"; never truncated at RULE_TEXT_MAX. */
 void rule_print(const struct rule *rule, char text[RULE_TEXT_MAX]);

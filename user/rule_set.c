@@ -22,6 +22,7 @@ static uint32_t rule_hash(const struct rule *rule)
 
 	hash = hash_bytes(hash, &rule->kind, sizeof(rule->kind));
 	hash = hash_bytes(hash, &rule->protocols, sizeof(rule->protocols));
+	hash = hash_bytes(hash, &rule->family, sizeof(rule->family));
 	hash = hash_bytes(hash, rule->ifname, strlen(rule->ifname));
 	hash = hash_bytes(hash, &rule->from.prefix.addr, sizeof(rule->from.prefix.addr));
 	hash = hash_bytes(hash, &rule->from.ports, sizeof(rule->from.ports));

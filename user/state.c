@@ -15,7 +15,6 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
-_Static_assert(sizeof(struct rule) == XFWD_RULE_RECORD_SIZE, "map value size");
 _Static_assert(sizeof(struct running) <= XFWD_RUNNING_RECORD_SIZE, "map value size");
 
 static const char *const map_names[MAP_COUNT] = {

@@ -230,57 +230,85 @@ static void masks_print(const struct ruleset *ruleset, enum stage stage, enum fa
 	}
 }
 
-static enum family key_family(const struct rule_key *key)
-{
-	return key->mask / XFWD_MASKS_MAX;
-}
-
 static void entry_print(const struct tables *tables, size_t at, FILE *out)
 {
 	const struct rule_key *key = &tables->keys[at];
-	uint32_t position = key->mask % XFWD_MASKS_MAX;
-	enum family family = key_family(key);
+	uint32_t position = rule_key_position(key);
+	enum family family = rule_key_family(key);
 
 	fprintf(out, "entry %s %s %u: rank %u", stage_names[key->stage], family_names[family],
 		position, tables->entries[at].rank);
 	fields_print(&tables->ruleset->masks[key->stage][family][position].bits, key, family, out);
 }
 
-/* All zeroes: the rule gives no address. */
-static void addresses_print(const struct rule_action *action, FILE *out)
+/* All zeroes: the rule gives no address. A static one's range follows from its prefix. */
+static void addresses_print(const struct rule_action *action, enum family family, FILE *out)
 {
-	int family = family_numbers[action->family];
 	char text[INET6_ADDRSTRLEN];
 
 	if (!bits_set(action->addr_max, sizeof(action->addr_max)))
 		return;
-	fprintf(out, " addr %s", inet_ntop(family, action->addr_min, text, sizeof(text)));
-	if (memcmp(action->addr_min, action->addr_max, sizeof(action->addr_min)))
-		fprintf(out, "-%s", inet_ntop(family, action->addr_max, text, sizeof(text)));
+	fprintf(out, " addr %s",
+		inet_ntop(family_numbers[family], action->addr_min, text, sizeof(text)));
+	if (action->prefix_len)
+		fprintf(out, "/%u", action->prefix_len);
+	else if (memcmp(action->addr_min, action->addr_max, sizeof(action->addr_min)))
+		fprintf(out, "-%s",
+			inet_ntop(family_numbers[family], action->addr_max, text, sizeof(text)));
 }
 
-/* Entries of one rule follow each other, mostly with one action: it is printed once. */
-static bool action_is_new(const struct tables *tables, size_t at)
+static void ports_print(const struct rule_action *action, FILE *out)
 {
-	return !at ||
-	       memcmp(&tables->entries[at], &tables->entries[at - 1], sizeof(*tables->entries));
-}
-
-static void action_print(const struct rule_entry *entry, FILE *out)
-{
-	const struct rule_action *action = &entry->action;
-
-	fprintf(out, "action %u: %s %s slot %u", entry->rank, rule_kind_names[action->kind],
-		family_names[action->family], action->slot);
-	addresses_print(action, out);
 	if (action->flags & RULE_PORT_SET)
 		fprintf(out, " port %u", action->port_min);
 	if (action->port_max != action->port_min)
 		fprintf(out, "-%u", action->port_max);
 	if (action->flags & RULE_PORT_SHIFT)
 		fprintf(out, " shift %u", action->match_port_min);
-	if (action->flags & RULE_PORT_RANDOM)
-		fputs(" random", out);
+}
+
+static void flags_print(unsigned int flags, FILE *out)
+{
+	static const struct {
+		unsigned int flag;
+		const char *name;
+	} names[] = {
+		{ RULE_PORT_RANDOM, "random" },
+		{ RULE_MAP_DEPENDENT, "map-dependent" },
+		{ RULE_FILTER_ADDRESS, "filter-address" },
+		{ RULE_FILTER_NONE, "filter-none" },
+		{ RULE_HAIRPIN, "hairpin" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (flags & names[i].flag)
+			fprintf(out, " %s", names[i].name);
+	}
+}
+
+/* Entries of one rule follow each other, mostly with one action: it is printed once. */
+static bool action_is_new(const struct tables *tables, size_t at)
+{
+	const struct rule_entry *entry = &tables->entries[at];
+
+	return !at || memcmp(entry, entry - 1, sizeof(*entry));
+}
+
+static void action_print(const struct rule_entry *entry, enum family family, FILE *out)
+{
+	const struct rule_action *action = &entry->action;
+
+	fprintf(out, "action %u: %s slot %u", entry->rank, rule_kind_names[action->kind],
+		action->slot);
+	addresses_print(action, family, out);
+	ports_print(action, out);
+	flags_print(action->flags, out);
+	if (action->limit_flows)
+		fprintf(out, " limit-flows %u", action->limit_flows);
+	if (action->limit_rate)
+		fprintf(out, " limit-rate %u", action->limit_rate);
+	if (action->mss)
+		fprintf(out, " mss %u", action->mss);
 	fputc('\n', out);
 }
 
@@ -298,6 +326,6 @@ void tables_print(const struct tables *tables, FILE *out)
 		entry_print(tables, i, out);
 	for (i = 0; i < tables->entry_count; i++) {
 		if (action_is_new(tables, i))
-			action_print(&tables->entries[i], out);
+			action_print(&tables->entries[i], rule_key_family(&tables->keys[i]), out);
 	}
 }

@@ -7,6 +7,18 @@
 
 #include "config.h"
 
+/* Which family's masks an entry is under. */
+static inline enum family rule_key_family(const struct rule_key *key)
+{
+	return key->mask / XFWD_MASKS_MAX;
+}
+
+/* And which of them. */
+static inline uint32_t rule_key_position(const struct rule_key *key)
+{
+	return key->mask % XFWD_MASKS_MAX;
+}
+
 struct tables {
 	struct ruleset *ruleset;
 	struct rule_key *keys; /* the index: keys[i] -> entries[i] */

@@ -54,6 +54,9 @@ in_place() { # a rule added to others: what is in force stays where it is
 	xfwd add redirect in eth0 tcp to :81 into :8080
 	equal "the set in force" "$(ruleset_id)" "$before"
 	equal page "$(fetch "$OUTSIDE" http://198.51.100.1:81/)" edge
+	xfwd add drop in eth0 tcp to "[2001:db8::/32]:83"
+	equal "the set in force, IPv6 alone" "$(ruleset_id)" "$before"
+	xfwd delete drop in eth0 tcp to "[2001:db8::/32]:83"
 	xfwd add redirect in eth0 tcp from 198.51.100.0/24 to :82 into :8080
 	equal "with another mask" "$(fetch "$OUTSIDE" http://198.51.100.1:82/)" edge
 	xfwd add redirect in eth0 tcp to :81 into :9999

@@ -133,6 +133,7 @@ saved_is_loaded() { # what save prints, apply reads back
 	load <<-END
 		set timeout udp 90s
 		set flows 4096
+		set source-check off
 		redirect in eth0 tcp to :80 -> :8080
 		dnat in eth0 tcp,udp from 192.0.2.0/24:1024-65535 to 198.51.100.1:443 -> 10.0.0.5:8443 name x
 		dnat in eth0 udp to :27000-27100 -> 10.0.0.9:37000-37100
@@ -140,6 +141,11 @@ saved_is_loaded() { # what save prints, apply reads back
 		masquerade out eth0 from 10.0.0.0/24 random
 		accept out eth0 to 192.0.2.0/24
 		drop in eth0 icmp from 198.51.100.0/24
+		drop in eth0 ipv6 icmp
+		dnat in eth0 tcp to [2001:db8::1]:443 -> [2001:db8::2]-[2001:db8::9]:8443 hairpin mss auto
+		static eth0 203.0.113.0/28 <-> 10.0.2.0/28
+		snat out eth0 from 10.0.3.0/24 -> 203.0.113.9 mapping endpoint-dependent limit flows 9
+		masquerade out eth0 ipv6 filtering endpoint-independent limit rate 50/s
 	END
 	xfwd save >"$TMP/case/saved"
 	xfwd flush
@@ -148,7 +154,7 @@ saved_is_loaded() { # what save prints, apply reads back
 	xfwd down
 	xfwd apply "$TMP/case/saved"
 	diff "$TMP/case/saved" <(xfwd save)
-	equal rules "$(rules | wc -l)" 7
+	equal rules "$(rules | wc -l)" 12
 }
 
 json_everywhere() {

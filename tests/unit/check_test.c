@@ -64,6 +64,15 @@ static void test_good(void **state)
 		"masquerade out any tcp,udp -> :1024-65535 random",
 		"masquerade out any -> :1024-65535",
 		"snat out any icmp -> 10.0.0.5-10.0.0.9:1024-65535",
+		"drop sctp to :80",
+		"drop ipv6 icmp",
+		"dnat tcp to [2001:db8::1]:443 -> [2001:db8::2]:8443 hairpin",
+		"dnat -> 2001:db8::1-2001:db8::ffff:ffff:ffff:ffff",
+		"dnat -> fe7f:ffff::",
+		"dnat -> fec0::1",
+		"dnat -> feff::ffff",
+		"static 9.9.9.0/24 <-> 10.0.0.0/24",
+		"static eth0 2001:db8:1::/48 <-> 2001:db8:2::/48",
 	};
 
 	(void)state;
@@ -130,18 +139,53 @@ static const struct {
 	  "a.conf:1:9: a multicast, reserved or broadcast address cannot be a target\n"
 	  "    snat -> 10.0.0.1-255.255.255.255\n"
 	  "            ^~~~~~~~~~~~~~~~~~~~~~~~\n" },
-	{ "drop from 10.0.0.0/8:80", "a.conf:1:11: a port needs tcp or udp\n"
+	{ "drop from 10.0.0.0/8:80", "a.conf:1:11: a port needs tcp, udp or sctp\n"
 				     "    drop from 10.0.0.0/8:80\n"
 				     "              ^~~~~~~~~~~~~\n" },
-	{ "drop to :80", "a.conf:1:9: a port needs tcp or udp\n"
+	{ "drop to :80", "a.conf:1:9: a port needs tcp, udp or sctp\n"
 			 "    drop to :80\n"
 			 "            ^~~\n" },
-	{ "redirect -> :8080", "a.conf:1:13: a port needs tcp or udp\n"
+	{ "redirect -> :8080", "a.conf:1:13: a port needs tcp, udp or sctp\n"
 			       "    redirect -> :8080\n"
 			       "                ^~~~~\n" },
 	{ "drop icmp to :80", "a.conf:1:14: icmp has no ports\n"
 			      "    drop icmp to :80\n"
 			      "                 ^~~\n" },
+	{ "drop ipv6 tcp,icmp to :80", "a.conf:1:23: icmp has no ports\n"
+				       "    drop ipv6 tcp,icmp to :80\n"
+				       "                          ^~~\n" },
+	{ "dnat -> ::", "a.conf:1:9: :: cannot be a target\n"
+			"    dnat -> ::\n"
+			"            ^~\n" },
+	{ "dnat -> ::1",
+	  "a.conf:1:9: nothing from a wire is taken for ::1; for this host use redirect\n"
+	  "    dnat -> ::1\n"
+	  "            ^~~\n" },
+	{ "snat -> ff02::1", "a.conf:1:9: a multicast address cannot be a target\n"
+			     "    snat -> ff02::1\n"
+			     "            ^~~~~~~\n" },
+	{ "dnat -> fe80::1", "a.conf:1:9: a link-local address cannot be a target\n"
+			     "    dnat -> fe80::1\n"
+			     "            ^~~~~~~\n" },
+	{ "dnat -> febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff-fec0::",
+	  "a.conf:1:9: a link-local address cannot be a target\n"
+	  "    dnat -> febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff-fec0::\n"
+	  "            ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~\n" },
+	{ "redirect -> [2001:db8::1]:80",
+	  "a.conf:1:13: redirect leads to this host and takes a port only; for another address "
+	  "use dnat\n"
+	  "    redirect -> [2001:db8::1]:80\n"
+	  "                ^~~~~~~~~~~~~~~~\n" },
+	{ "static 224.0.0.0/24 <-> 10.0.0.0/24",
+	  "a.conf:1:8: a multicast, reserved or broadcast address cannot be a target\n"
+	  "    static 224.0.0.0/24 <-> 10.0.0.0/24\n"
+	  "           ^~~~~~~~~~~~\n" },
+	{ "static 9.9.9.9 <-> 0.0.0.0", "a.conf:1:20: 0.0.0.0 cannot be a target\n"
+					"    static 9.9.9.9 <-> 0.0.0.0\n"
+					"                       ^~~~~~~\n" },
+	{ "static fc00::/7 <-> fe00::/7", "a.conf:1:21: a link-local address cannot be a target\n"
+					  "    static fc00::/7 <-> fe00::/7\n"
+					  "                        ^~~~~~~~\n" },
 	{ "dnat tcp,icmp -> 10.0.0.5:80", "a.conf:1:18: icmp has no ports\n"
 					  "    dnat tcp,icmp -> 10.0.0.5:80\n"
 					  "                     ^~~~~~~~~~~\n" },
@@ -183,6 +227,17 @@ static void test_same(void **state)
 		       "      ^~~~\n"
 		       "a.conf:6:1: same rule as line 1\n"
 		       "    drop tcp to :80 in eth0\n"
+		       "    ^~~~\n");
+	/* Nor is it another rule for a family that is said twice; an option makes one. */
+	assert_checked("drop from 10.0.0.1\n"
+		       "drop from 10.0.0.1 ipv4\n"
+		       "drop\n"
+		       "drop ipv4\n"
+		       "redirect\n"
+		       "redirect mss auto\n",
+		       1,
+		       "a.conf:2:1: same rule as line 1\n"
+		       "    drop from 10.0.0.1 ipv4\n"
 		       "    ^~~~\n");
 	/* What an earlier rule hides may still be meant: netfilter takes it, too. */
 	assert_checked("dnat tcp to :80 -> 10.0.0.1\n"

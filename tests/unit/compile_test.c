@@ -141,7 +141,7 @@ static size_t prefixes_needed(unsigned int min, unsigned int max)
 static void range_check(unsigned int min, unsigned int max, bool source)
 {
 	struct port_range range = { min, max };
-	struct rule rule = { .kind = RULE_ACCEPT };
+	struct rule rule = { .kind = RULE_ACCEPT, .family = AF_INET };
 	static uint8_t covered[65536];
 	const struct rule_key *key, *bits;
 	unsigned int port, value, mask;
@@ -201,7 +201,9 @@ static void ranges_split(void **state)
 
 static void range_longest(void **state)
 {
-	struct rule rule = { .to.ports = { 1, 65534 }, .from.ports = { 1, 65534 } };
+	struct rule rule = { .family = AF_INET,
+			     .to.ports = { 1, 65534 },
+			     .from.ports = { 1, 65534 } };
 	struct tables tables;
 	size_t at;
 
@@ -242,10 +244,13 @@ static void first_match_wins(void **state)
 
 	(void)state;
 	assert_int_equal(compile_rules(rules, 5, &tables, &at), 0);
-	assert_int_equal(tables.entry_count, 3);
+	assert_int_equal(tables.entry_count, 3 * FAMILY_COUNT);
 	for (i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
 		packet.dport = htons(79 + i);
 		entry = tables_classify(&tables, &packet, FAMILY_IP4);
+		assert_non_null(entry);
+		assert_int_equal(entry->rank, expected[i]);
+		entry = tables_classify(&tables, &packet, FAMILY_IP6);
 		assert_non_null(entry);
 		assert_int_equal(entry->rank, expected[i]);
 	}
@@ -286,7 +291,7 @@ static void interfaces_asked_once(void **state)
 	assert_int_equal(compile_rules(rules, 300, &tables, &at), 0);
 	assert_int_equal(lookups, 3);
 	for (i = 0; i < 300; i++)
-		assert_int_equal(tables.keys[i].ifindex, 2 + i % 3);
+		assert_int_equal(tables.keys[FAMILY_COUNT * i].ifindex, 2 + i % 3);
 	tables_free(&tables);
 }
 
@@ -295,6 +300,7 @@ static void rule_with_own_mask(struct rule *rule, unsigned int i)
 {
 	memset(rule, 0, sizeof(*rule));
 	rule->kind = RULE_DROP;
+	rule->family = AF_INET;
 	rule->from.prefix.family = AF_INET;
 	rule->from.prefix.len = i % 33;
 	rule->to.prefix.family = AF_INET;
@@ -315,11 +321,16 @@ static void masks_overflow(void **state)
 	assert_int_equal(compile_rules(rules, XFWD_MASKS_MAX + 1, &tables, &at), -E2BIG);
 	assert_int_equal(at, XFWD_MASKS_MAX);
 
-	/* The other stage has a list of its own, and a mask that is there already takes no room. */
+	/* The other stage and the other family have lists of their own, and a mask that is there already takes no room. */
 	rules[XFWD_MASKS_MAX].stage = STAGE_OUT;
 	rules[XFWD_MASKS_MAX + 1] = rules[0];
 	assert_int_equal(compile_rules(rules, XFWD_MASKS_MAX + 2, &tables, &at), 0);
 	assert_int_equal(tables.ruleset->mask_count[STAGE_IN][FAMILY_IP4], XFWD_MASKS_MAX);
+	tables_free(&tables);
+	rules[XFWD_MASKS_MAX + 1].stage = STAGE_IN;
+	rules[XFWD_MASKS_MAX + 1].family = AF_INET6;
+	assert_int_equal(compile_rules(rules, XFWD_MASKS_MAX + 2, &tables, &at), 0);
+	assert_int_equal(tables.ruleset->mask_count[STAGE_IN][FAMILY_IP6], 1);
 	assert_int_equal(tables.ruleset->mask_count[STAGE_OUT][FAMILY_IP4], 1);
 	tables_free(&tables);
 }
@@ -354,6 +365,7 @@ static void speed_measure(unsigned int every, const char *what)
 	for (i = 0; i < FORWARDS; i++) {
 		rule = &rules[i];
 		rule->kind = RULE_DNAT;
+		rule->family = AF_INET;
 		rule->protocols = RULE_TCP;
 		strcpy(rule->ifname, "eth0");
 		rule->to.prefix.family = AF_INET;
@@ -398,6 +410,9 @@ int main(void)
 		GOLDEN("targets"),
 		GOLDEN("order"),
 		GOLDEN("masks"),
+		GOLDEN("families"),
+		GOLDEN("static"),
+		GOLDEN("options"),
 		cmocka_unit_test(ranges_split),
 		cmocka_unit_test(range_longest),
 		cmocka_unit_test(no_rules),

@@ -157,6 +157,59 @@ static const struct {
 	{ "drop name -", NULL },
 	{ "drop name a-", NULL },
 	{ "drop name A-Za-z0-9_.-67890123456789-31", NULL },
+	/* IPv6, with ports in brackets; the address says the family, else a word does. */
+	{ "drop from 2001:DB8:0:0::1", "drop from 2001:db8::1" },
+	{ "drop from ::/0 to ::", NULL },
+	{ "drop from 2001:db8::/48 to [2001:db8:1::1]",
+	  "drop from 2001:db8::/48 to 2001:db8:1::1" },
+	{ "dnat in eth0 tcp to [2001:db8::1]:443 -> [2001:db8::2]:8443", NULL },
+	{ "drop tcp to [2001:db8::/48]:1000-2000", NULL },
+	{ "drop tcp to [2001:db8::]/48:80", "drop tcp to [2001:db8::/48]:80" },
+	{ "drop tcp to 2001:db8::/48:80", "drop tcp to [2001:db8::/48]:80" },
+	{ "drop from 2001:db8::1/128", "drop from 2001:db8::1" },
+	{ "dnat -> 2001:db8::1-2001:db8::9", NULL },
+	{ "dnat -> 2001:db8::-2001:db8::ffff:ffff:ffff:ffff", NULL },
+	{ "dnat -> [2001:db8::1]", "dnat -> 2001:db8::1" },
+	{ "dnat udp->[2001:db8::1]-[2001:db8::9]:80-90",
+	  "dnat udp -> [2001:db8::1]-[2001:db8::9]:80-90" },
+	{ "drop ipv6", NULL },
+	{ "drop ipv4 tcp", NULL },
+	{ "drop tcp ipv4 in eth0", "drop in eth0 ipv4 tcp" },
+	{ "drop ipv6 from ::1", "drop from ::1" },
+	{ "drop ipv4 from any to 10.0.0.1", "drop to 10.0.0.1" },
+	{ "drop icmpv6", "drop ipv6 icmp" },
+	{ "drop icmpv6,tcp", "drop ipv6 tcp,icmp" },
+	{ "drop sctp,udp to :80", "drop udp,sctp to :80" },
+	{ "masquerade ipv4 out eth0", "masquerade out eth0" },
+	{ "masquerade out eth0 ipv6", NULL },
+	{ "masquerade ipv6 from 2001:db8::/48", "masquerade from 2001:db8::/48" },
+	/* One to one. */
+	{ "static eth0 9.9.9.1 <-> 10.55.0.62", NULL },
+	{ "static 9.9.9.1<->10.55.0.62", "static 9.9.9.1 <-> 10.55.0.62" },
+	{ "static 9.9.9.0/24 with 10.55.0.0/24 name x",
+	  "static 9.9.9.0/24 <-> 10.55.0.0/24 name x" },
+	{ "static wan0 2001:db8:1::/48 <-> [2001:db8:2::]/48",
+	  "static wan0 2001:db8:1::/48 <-> 2001:db8:2::/48" },
+	{ "static [::2] <-> ::3", "static ::2 <-> ::3" },
+	{ "static any 1.1.1.1 <-> 2.2.2.2", "static 1.1.1.1 <-> 2.2.2.2" },
+	{ "static \"any\" 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static tcp 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static \"1.1\" 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static \"9.9:1\" 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static \"a::b\" 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static 6to4 1.1.1.1 <-> 2.2.2.2", NULL },
+	{ "static eth0:1 1.1.1.1 <-> 2.2.2.2", NULL },
+	/* Options. */
+	{ "dnat -> 10.0.0.5 hairpin limit flows 100 limit rate 20/s mss auto name x", NULL },
+	{ "dnat -> 10.0.0.5 name x mss 1400 limit rate 20/s hairpin limit flows 100",
+	  "dnat -> 10.0.0.5 hairpin limit flows 100 limit rate 20/s mss 1400 name x" },
+	{ "redirect tcp limit flows 16777216 limit rate 1000000/s mss 65495", NULL },
+	{ "masquerade mss 536", NULL },
+	{ "masquerade random mapping endpoint-dependent", NULL },
+	{ "snat -> 10.0.0.5 filtering endpoint-independent", NULL },
+	{ "snat -> 10.0.0.5 filtering address-dependent", NULL },
+	{ "snat -> 10.0.0.5 mapping endpoint-independent filtering address-and-port-dependent",
+	  "snat -> 10.0.0.5" },
 };
 
 static void test_good_rules(void **state)
@@ -189,6 +242,7 @@ static void test_fields(void **state)
 		.kind = RULE_SNAT,
 		.stage = STAGE_OUT,
 		.protocols = RULE_TCP | RULE_UDP,
+		.family = AF_INET,
 		.random = 1,
 		.ifname = "eth0",
 		.from = { .prefix = { .family = AF_INET, .len = 16 }, .ports = { 5, 6 } },
@@ -227,8 +281,10 @@ static void test_fields(void **state)
 	diag_free(&diag);
 }
 
-#define AFTER_ACTION "in, out, tcp, udp, icmp, from, to, ->, name, random or the end of the line"
-#define ACTIONS      "accept, drop, dnat, redirect, snat, masquerade"
+#define OPTIONS      "name, random, mapping, filtering, hairpin, limit, mss or the end of the line"
+#define AFTER_ACTION "in, out, ipv4, ipv6, tcp, udp, sctp, icmp, icmpv6, from, to, ->, " OPTIONS
+#define ACTIONS      "accept, drop, dnat, redirect, snat, masquerade, static"
+#define ACTIONS_OR   "accept, drop, dnat, redirect, snat, masquerade or static"
 
 /* A rule, where the error is, and what is said. */
 static const struct {
@@ -237,25 +293,22 @@ static const struct {
 	int last_column;
 	const char *message;
 } bad_rules[] = {
-	{ "", 1, 1,
-	  "the line ends too early; expected accept, drop, dnat, redirect, snat or masquerade" },
-	{ "# drop", 7, 7,
-	  "the line ends too early; expected accept, drop, dnat, redirect, snat or masquerade" },
+	{ "", 1, 1, "the line ends too early; expected " ACTIONS_OR },
+	{ "# drop", 7, 7, "the line ends too early; expected " ACTIONS_OR },
 	{ "redirct to :80", 1, 7, "unknown word \"redirct\"; did you mean \"redirect\"?" },
 	{ "DNAT to :80", 1, 4, "unknown word \"DNAT\"; did you mean \"dnat\"?" },
-	{ "set flows 1M", 1, 3,
-	  "unexpected \"set\"; expected accept, drop, dnat, redirect, snat or masquerade" },
+	{ "set flows 1M", 1, 3, "unexpected \"set\"; expected " ACTIONS_OR },
 	{ "drop\ndrop", 1, 4, "unexpected \"drop\"; expected the end" },
 	{ "drop; drop", 5, 5, "unexpected \";\"; expected " AFTER_ACTION },
 	{ "drop drop", 6, 9, "unexpected \"drop\"; expected " AFTER_ACTION },
 	{ "drop tpc", 6, 8, "unknown word \"tpc\"; did you mean \"tcp\"?" },
-	{ "drop sctp", 6, 9, "unknown word \"sctp\"; expected " AFTER_ACTION },
+	{ "drop stcp", 6, 9, "unknown word \"stcp\"; did you mean \"tcp\"?" },
+	{ "drop ipv5", 6, 9, "unknown word \"ipv5\"; did you mean \"ipv4\"?" },
 	{ "drop log", 6, 8, "unknown word \"log\"; expected " AFTER_ACTION },
-	{ "dnat -> pool web", 9, 12, "\"pool\" is not an IPv4 address" },
-	{ "dnat -> 10.0.0.5 hairpin", 18, 24,
-	  "unknown word \"hairpin\"; expected name, random or the end of the line" },
-	{ "dnat -> 10.0.0.5 to :80", 18, 19,
-	  "unexpected \"to\"; expected name, random or the end of the line" },
+	{ "dnat -> pool web", 9, 12, "\"pool\" is not an address" },
+	{ "dnat -> 10.0.0.5 hairpinn", 18, 25,
+	  "unknown word \"hairpinn\"; did you mean \"hairpin\"?" },
+	{ "dnat -> 10.0.0.5 to :80", 18, 19, "unexpected \"to\"; expected " OPTIONS },
 	{ "drop > 10.0.0.5", 6, 6, "unexpected \">\"; expected " AFTER_ACTION },
 	{ "drop to 10.0.0.5 :80", 18, 20, "unknown word \":80\"; expected " AFTER_ACTION },
 	{ "drop 80", 6, 7, "unexpected \"80\"; expected " AFTER_ACTION },
@@ -263,10 +316,10 @@ static const struct {
 	{ "drop in", 8, 8, "the line ends too early; expected a name" },
 	{ "drop in -> 1.2.3.4", 9, 10, "unexpected \"->\"; expected a name" },
 	{ "drop from", 10, 10, "the line ends too early; expected an address or :port" },
-	{ "drop from to", 11, 12, "\"to\" is not an IPv4 address" },
+	{ "drop from to", 11, 12, "\"to\" is not an address" },
 	{ "dnat ->", 8, 8, "the line ends too early; expected an address or :port" },
-	{ "dnat -> random", 9, 14, "\"random\" is not an IPv4 address" },
-	{ "drop tcp,", 10, 10, "the line ends too early; expected tcp, udp or icmp" },
+	{ "dnat -> random", 9, 14, "\"random\" is not an address" },
+	{ "drop tcp,", 10, 10, "the line ends too early; expected tcp, udp, sctp, icmp or icmpv6" },
 	{ "drop to :", 10, 10, "the line ends too early; expected a port" },
 	{ "drop to : 80", 11, 12, "unexpected \"80\"; expected a port" },
 	{ "drop to 10.0.0.0/", 18, 18, "the line ends too early; expected a prefix length" },
@@ -296,8 +349,8 @@ static const struct {
 	{ "drop from 10.0.0.010", 11, 20, "\"10.0.0.010\" is not an IPv4 address" },
 	{ "drop from 1000000000000000000000000000000000000000000000", 11, 56,
 	  "\"1000000000000000000000000000000000000000\" is not an IPv4 address" },
-	{ "drop from example.com:80", 11, 21, "\"example.com\" is not an IPv4 address" },
-	{ "dnat -> any", 9, 11, "\"any\" is not an IPv4 address" },
+	{ "drop from example.com:80", 11, 21, "\"example.com\" is not an address" },
+	{ "dnat -> any", 9, 11, "\"any\" is not an address" },
 	{ "drop from any/8", 11, 13, "any has no prefix length" },
 	{ "drop from 10.0.0.0/33", 20, 21, "\"33\" is not a prefix length (0-32)" },
 	{ "drop from 10.0.0.0/255.0.0.0", 20, 28, "\"255.0.0.0\" is not a prefix length (0-32)" },
@@ -308,17 +361,91 @@ static const struct {
 	{ "dnat -> 10.0.0.9-10.0.0.5", 18, 25, "the address range ends before it begins" },
 	{ "dnat -> 10.0.0.9-5", 18, 18, "\"5\" is not an IPv4 address" },
 
-	{ "drop from ::1", 11, 13, "IPv6 is not supported yet" },
-	{ "drop from 2001:db8::/32", 11, 20, "IPv6 is not supported yet" },
-	{ "drop tcp to [2001:db8::1]:443", 13, 25, "IPv6 is not supported yet" },
-	{ "drop from [2001:db8::/32]:443", 11, 25, "IPv6 is not supported yet" },
-	{ "drop from fe80::1%eth0", 11, 22, "IPv6 is not supported yet" },
-	{ "drop from ::ffff:10.0.0.1", 11, 25, "IPv6 is not supported yet" },
-	{ "dnat -> [2001:db8::1]:443", 9, 21, "IPv6 is not supported yet" },
-	{ "dnat -> 2001:db8::1-2001:db8::9", 9, 19, "IPv6 is not supported yet" },
-	{ "drop to :80:90", 9, 14, "\":80:90\" is not an address" },
-	{ "drop to [10.0.0.5]:80", 9, 18, "\"[10.0.0.5]\" is not an address" },
-	{ "drop to []", 9, 10, "\"[]\" is not an address" },
+	{ "drop from 2001:db8::g", 11, 21, "\"2001:db8::g\" is not an IPv6 address" },
+	{ "drop from 2001:db8::1/48", 11, 21,
+	  "the address has bits set after the prefix; did you mean 2001:db8::/48?" },
+	{ "drop from [2001:db8::1/48]:80", 11, 26,
+	  "the address has bits set after the prefix; did you mean 2001:db8::/48?" },
+	{ "drop from [2001:db8::/48]/48", 11, 25, "the prefix length is given twice" },
+	{ "drop from 2001:db8::/129", 22, 24, "\"129\" is not a prefix length (0-128)" },
+	{ "drop from [2001:db8::/129]", 11, 26, "\"129\" is not a prefix length (0-128)" },
+	{ "drop from [::/]", 11, 15, "\"\" is not a prefix length (0-128)" },
+	{ "drop from fe80::1%eth0", 11, 22, "an address has no %zone here: name the interface" },
+	{ "drop from ::ffff:10.0.0.1", 11, 25, "this is an IPv4 address: say 10.0.0.1" },
+	{ "drop from ::ffff:a00:1", 11, 22, "this is an IPv4 address: say 10.0.0.1" },
+	{ "dnat -> 2001:db8::9-2001:db8::1", 21, 31, "the address range ends before it begins" },
+	{ "dnat -> 2001:db8::-2001:db8:0:1::", 20, 33,
+	  "the address range has more than 2^64 addresses" },
+	{ "dnat -> [2001:db8::/48]", 9, 23, "a target is an address or a range, not a prefix" },
+	{ "dnat -> 2001:db8::/48", 19, 19, "unexpected \"/\"; expected " OPTIONS },
+	{ "drop to :80:90", 9, 14, "\":80:90\" is not an IPv6 address" },
+	{ "drop to [10.0.0.5]:80", 9, 18, "\"[10.0.0.5]\" is not an IPv6 address" },
+	{ "drop to []", 9, 10, "\"[]\" is not an IPv6 address" },
+
+	{ "dnat to 2001:db8::1 -> 10.0.0.1", 24, 31, "this is IPv4, what comes before is IPv6" },
+	{ "dnat -> 2001:db8::1-10.0.0.1", 21, 28, "this is IPv4, what comes before is IPv6" },
+	{ "drop from 10.0.0.1 to ::2", 23, 25, "this is IPv6, what comes before is IPv4" },
+	{ "drop ipv4 from ::1", 16, 18, "this is IPv6, what comes before is IPv4" },
+	{ "drop from 10.0.0.1 ipv6", 20, 23, "this is IPv6, what comes before is IPv4" },
+	{ "drop ipv4 icmpv6", 11, 16, "this is IPv6, what comes before is IPv4" },
+	{ "drop ipv6 ipv4", 11, 14, "ipv4 or ipv6 is given twice" },
+	{ "drop ipv6 ipv6", 11, 14, "ipv4 or ipv6 is given twice" },
+	{ "drop icmp,icmpv6", 11, 16, "this protocol is given twice" },
+
+	{ "static", 7, 7, "the line ends too early; expected a name or an address" },
+	{ "static eth0", 12, 12, "the line ends too early; expected an address" },
+	{ "static in eth0 9.9.9.1 <-> 1.1.1.1", 11, 14, "\"eth0\" is not an address" },
+	{ "static 9.9.9.1", 15, 15, "the line ends too early; expected <->" },
+	{ "static 9.9.9.1 <->", 19, 19, "the line ends too early; expected an address" },
+	{ "static 9.9.9.1 -> 1.1.1.1", 16, 17, "unexpected \"->\"; expected <->" },
+	{ "static 9.9.9.1:80 <-> 1.1.1.1:80", 15, 15, "unexpected \":\"; expected <->" },
+	{ "static 9.9.9 <-> 1.1.1.1", 8, 12, "\"9.9.9\" is not an IPv4 address" },
+	{ "static a/b 9.9.9.1 <-> 1.1.1.1", 8, 10, "\"a/b\" cannot be an interface's name" },
+	{ "static 9.9.9.1 <-> any", 20, 22, "static needs an address or a prefix on both sides" },
+	{ "static any any <-> 1.1.1.1", 12, 14,
+	  "static needs an address or a prefix on both sides" },
+	{ "static 9.9.9.0/24 <-> 1.1.1.0/25", 23, 32,
+	  "both sides have to be of one length: /25 is not /24" },
+	{ "static 9.9.9.1 <-> 9.9.9.1", 20, 26, "both sides are the same" },
+	{ "static 9.9.9.1 <-> ::2", 20, 22, "this is IPv6, what comes before is IPv4" },
+	{ "static 9.9.9.1 <-> 1.1.1.1 mss auto", 28, 35,
+	  "mss goes with dnat, redirect, snat and masquerade only" },
+	{ "dnat to 9.9.9.1 <-> 1.1.1.1", 17, 19, "unexpected \"<->\"; expected " AFTER_ACTION },
+
+	{ "drop limit flows 4", 6, 18, "limit goes with dnat, redirect, snat and masquerade only" },
+	{ "snat -> 1.1.1.1 hairpin", 17, 23, "hairpin goes with dnat only" },
+	{ "dnat -> 1.1.1.1 mapping endpoint-dependent", 17, 42,
+	  "mapping goes with snat and masquerade only" },
+	{ "redirect filtering address-dependent", 10, 36,
+	  "filtering goes with snat and masquerade only" },
+	{ "dnat -> 1.1.1.1 hairpin hairpin", 25, 31, "hairpin is given twice" },
+	{ "dnat -> 1.1.1.1 mss 1400 mss auto", 26, 33, "mss is given twice" },
+	{ "masquerade mapping endpoint-independent mapping endpoint-dependent", 41, 66,
+	  "mapping is given twice" },
+	{ "masquerade filtering address-dependent filtering address-dependent", 40, 66,
+	  "filtering is given twice" },
+	{ "redirect limit flows 5 limit flows 5", 24, 36, "limit flows is given twice" },
+	{ "redirect limit rate 5/s limit rate 5/s", 25, 38, "limit rate is given twice" },
+	{ "redirect limit", 15, 15, "the line ends too early; expected flows or rate" },
+	{ "redirect limit rat", 16, 18, "unknown word \"rat\"; did you mean \"rate\"?" },
+	{ "redirect limit flows 0", 22, 22, "flows out of range (1-16777216)" },
+	{ "redirect limit flows 1K", 22, 23, "\"1K\" is not a number" },
+	{ "redirect limit rate 5", 21, 21, "\"5\" is not a rate (100/s)" },
+	{ "redirect limit rate 5/m", 21, 23, "\"5/m\" is not a rate (100/s)" },
+	{ "redirect limit rate 0/s", 21, 23, "rate out of range (1-1000000)" },
+	{ "redirect mss 535", 14, 16, "mss out of range (536-65495)" },
+	{ "redirect mss 65496", 14, 18, "mss out of range (536-65495)" },
+	{ "redirect mss al", 14, 15, "unknown word \"al\"; expected auto or a number" },
+	{ "redirect udp mss auto", 14, 21, "mss needs tcp" },
+	{ "masquerade mapping endpoint-dependnet", 20, 37,
+	  "unknown word \"endpoint-dependnet\"; did you mean \"endpoint-dependent\"?" },
+	{ "masquerade filtering x", 22, 22,
+	  "unknown word \"x\"; expected endpoint-independent, address-dependent or "
+	  "address-and-port-dependent" },
+	{ "masquerade mapping endpoint-dependent filtering endpoint-independent", 39, 68,
+	  "filtering endpoint-independent needs mapping endpoint-independent" },
+	{ "masquerade filtering address-dependent mapping endpoint-dependent", 40, 65,
+	  "filtering address-dependent needs mapping endpoint-independent" },
 	{ "drop to [::1", 9, 12, "unexpected \"[::1\"; expected an address or :port" },
 
 	{ "drop in sixteen--letters", 9, 24, "an interface name has at most 15 characters" },
@@ -367,7 +494,8 @@ static void test_config(void **state)
 	assert_config("set timeout \"icmp\" 1\nset timeout tcp-closing 14d",
 		      "set timeout tcp-closing 14d\nset timeout icmp 1s\n");
 	assert_config("set tcp loose on\nset sysctl off", "set tcp loose on\nset sysctl off\n");
-	assert_config("set tcp loose off\nset sysctl on", "");
+	assert_config("set tcp loose off\nset sysctl on\nset source-check on", "");
+	assert_config("set source-check off", "set source-check off\n");
 	assert_config("interface eth0\ninterface interface { }\n",
 		      "interface eth0 { mode auto }\ninterface interface { mode auto }\n");
 	assert_config("interface a { mode auto }\ninterface b { mode native; }\n"
@@ -390,8 +518,9 @@ static const struct {
 		  ", set, interface or include\n    pool\n    ^~~~\n" },
 	{ "}", "a.conf:1:1: unexpected \"}\"; expected " ACTIONS
 	       ", set, interface or include\n    }\n    ^\n" },
-	{ "set", "a.conf:1:4: the line ends too early; expected tcp, flows, timeout or sysctl\n"
-		 "    set\n       ^\n" },
+	{ "set",
+	  "a.conf:1:4: the line ends too early; expected tcp, flows, timeout, sysctl or source-check\n"
+	  "    set\n       ^\n" },
 	{ "set flow 1M", "a.conf:1:5: unknown word \"flow\"; did you mean \"flows\"?\n"
 			 "    set flow 1M\n        ^~~~\n" },
 	{ "set flows many", "a.conf:1:11: unknown word \"many\"; expected a number\n"
@@ -419,6 +548,9 @@ static const struct {
 				"    set timeout udp 0s\n                    ^~\n" },
 	{ "set timeout udp 15d", "a.conf:1:17: timeout out of range (1s-14d)\n"
 				 "    set timeout udp 15d\n                    ^~~\n" },
+	{ "set source-chek on",
+	  "a.conf:1:5: unknown word \"source-chek\"; did you mean "
+	  "\"source-check\"?\n    set source-chek on\n        ^~~~~~~~~~~\n" },
 	{ "set sysctl yes", "a.conf:1:12: unknown word \"yes\"; expected on or off\n"
 			    "    set sysctl yes\n               ^~~\n" },
 	{ "interface {}", "a.conf:1:11: unexpected \"{\"; expected a name\n"
@@ -467,7 +599,7 @@ static void test_every_line(void **state)
 		"    server 10.0.0.5:80 { weight 2 } # one error: \"}\" and all\n"
 		"    server \"}\"\n"
 		"}\n"
-		"drop to [::1]:80\n"
+		"drop to [::1]:80 from 10.0.0.1\n"
 		"masquerade # good\n"
 		"drop to \"\n"
 		"snat -> 10.0.0.1";
@@ -500,9 +632,9 @@ static void test_every_line(void **state)
 		", set, interface or include\n"
 		"    pool web {\n"
 		"    ^~~~\n"
-		"a.conf:17:9: IPv6 is not supported yet\n"
-		"    drop to [::1]:80\n"
-		"            ^~~~~\n"
+		"a.conf:17:23: this is IPv4, what comes before is IPv6\n"
+		"    drop to [::1]:80 from 10.0.0.1\n"
+		"                          ^~~~~~~~\n"
 		"a.conf:19:9: the string has no closing quote\n"
 		"    drop to \"\n"
 		"            ^\n";

@@ -28,9 +28,9 @@ static uint32_t random_below(uint32_t limit)
 
 static void random_ifname(char name[IF_NAMESIZE])
 {
-	static const char *const odd[] = { "any", "in",  "tcp",  "->",       "a b",
-					   "-",   "x-",  "#1",   "a;b",      "{",
-					   "a,b", "..x", "a->b", "\303\251", "name" };
+	static const char *const odd[] = { "any",  "in",  "tcp",   "->",  "a b", "-",    "x-",
+					   "#1",   "a;b", "{",     "a,b", "..x", "a->b", "\303\251",
+					   "name", "1.2", "1.2:3", "::1", "<->", "1",    "with" };
 	static const char letters[] = "abcxyz0189._-@:";
 	uint32_t length = 1 + random_below(IF_NAMESIZE - 1);
 
@@ -55,44 +55,127 @@ static struct port_range random_ports(void)
 	return a < b ? (struct port_range){ a, b } : (struct port_range){ b, a };
 }
 
-static struct endpoint random_endpoint(bool ports)
+/* Any that may be a target: 1.0.0.0 to 223.255.255.255, 1::/16 to dfff::/16. */
+static struct address random_address(uint8_t family)
+{
+	struct address addr = { { htonl(0x1000000 + random_below(0xdf000000)) } };
+
+	for (int i = 1; family == AF_INET6 && i < 4; i++)
+		addr.word[i] = random_below(3) ? htonl(random_below(UINT32_MAX)) : 0;
+	if (family == AF_INET6)
+		addr.word[0] |= htonl(0x10000);
+	return addr;
+}
+
+static struct prefix random_prefix(uint8_t family)
+{
+	uint8_t len = random_below(family_bits(family) + 1);
+	struct address addr = random_address(family);
+
+	return (struct prefix){ address_first(&addr, len), family, len, {} };
+}
+
+static struct endpoint random_endpoint(uint8_t family, bool ports)
 {
 	struct endpoint endpoint = {};
-	uint32_t len = random_below(33);
-	uint32_t bits = len ? UINT32_MAX << (32 - len) : 0;
 
-	if (random_below(3)) {
-		endpoint.prefix.family = AF_INET;
-		endpoint.prefix.len = len;
-		endpoint.prefix.addr.word[0] = htonl(random_below(UINT32_MAX) & bits);
-	}
+	if (random_below(3))
+		endpoint.prefix = random_prefix(family);
 	if (ports && random_below(2))
 		endpoint.ports = random_ports();
 	return endpoint;
 }
 
-static void random_target(struct rule *rule, bool ports)
+/* Up to 2^32 addresses of IPv4, and 2^64 of IPv6. */
+static struct address random_end(const struct address *min, uint8_t family)
+{
+	struct address end = *min;
+	int from = family == AF_INET6 ? 2 : 0, to = family == AF_INET6 ? 4 : 1;
+
+	for (int i = from; i < to; i++) {
+		uint32_t word = ntohl(end.word[i]);
+		uint32_t room = (i ? UINT32_MAX : 0xdfffffff) - word;
+
+		end.word[i] = htonl(word + (room ? random_below(room) : 0));
+	}
+	return end;
+}
+
+static void random_target(struct rule *rule, uint8_t family, bool ports)
 {
 	bool address = rule->kind == RULE_DNAT || rule->kind == RULE_SNAT;
-	uint32_t min = 1 + random_below(0xdfffffff);
 
 	if (rule->kind == RULE_ACCEPT || rule->kind == RULE_DROP)
 		return;
 	if (address) {
-		rule->target.family = AF_INET;
-		rule->target.addr_min.word[0] = htonl(min);
+		rule->target.family = family;
+		rule->target.addr_min = random_address(family);
+		rule->target.addr_max = rule->target.addr_min;
 		if (random_below(2))
-			min += random_below(0xe0000000 - min);
-		rule->target.addr_max.word[0] = htonl(min);
+			rule->target.addr_max = random_end(&rule->target.addr_min, family);
 	}
 	if (ports && random_below(2))
 		rule->target.ports = random_ports();
 }
 
+/* Two prefixes of one length that differ in their first bits. */
+static void random_static(struct rule *rule, uint8_t family)
+{
+	uint8_t len = 4 + random_below(family_bits(family) - 3);
+	struct address outside = random_address(family), inside = random_address(family);
+
+	outside.word[0] = (outside.word[0] & htonl(0x0fffffff)) | htonl(0x20000000);
+	inside.word[0] = (inside.word[0] & htonl(0x0fffffff)) | htonl(0x40000000);
+	rule->to.prefix = (struct prefix){ address_first(&outside, len), family, len, {} };
+	rule->target.family = family;
+	rule->target.addr_min = address_first(&inside, len);
+	rule->target.addr_max = address_last(&inside, family, len);
+}
+
+static void random_options(struct rule *rule)
+{
+	bool source = rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE;
+
+	if (source) {
+		rule->random = random_below(2);
+		rule->mapping = random_below(MAPPING_COUNT);
+		rule->filtering = rule->mapping ? 0 : random_below(FILTERING_COUNT);
+	}
+	if (rule->kind == RULE_DNAT)
+		rule->hairpin = random_below(2);
+	if (!source && rule->kind != RULE_DNAT && rule->kind != RULE_REDIRECT)
+		return;
+	if (random_below(4) == 0)
+		rule->limit_flows = 1 + random_below(XFWD_FLOWS_MAX);
+	if (random_below(4) == 0)
+		rule->limit_rate = 1 + random_below(LIMIT_RATE_MAX);
+	if (random_below(4) == 0 && (!rule->protocols || rule->protocols & RULE_TCP))
+		rule->mss = random_below(2) ? RULE_MSS_AUTO : MSS_MIN + random_below(1000);
+}
+
+/* What parsing makes of it: the addresses say it, or a word does. */
+static void random_family(struct rule *rule, uint8_t family)
+{
+	rule->family = rule_address_family(rule);
+	if (!rule->family && (random_below(2) || rule->kind == RULE_MASQUERADE))
+		rule->family = family;
+}
+
+static void random_match(struct rule *rule, uint8_t family)
+{
+	bool ports;
+
+	rule->protocols = random_below(16);
+	ports = rule->protocols && !(rule->protocols & RULE_ICMP);
+	rule->from = random_endpoint(family, ports);
+	rule->to = random_endpoint(family, ports);
+	random_target(rule, family, ports);
+}
+
 static void random_rule(struct rule *rule)
 {
 	static const char letters[] = "abcXYZ0189_.-";
-	bool ports;
+	uint8_t family = random_below(2) ? AF_INET : AF_INET6;
 
 	memset(rule, 0, sizeof(*rule));
 	rule->kind = random_below(RULE_KIND_COUNT);
@@ -102,13 +185,12 @@ static void random_rule(struct rule *rule)
 		rule->stage = random_below(STAGE_COUNT);
 	if (random_below(2))
 		random_ifname(rule->ifname);
-	rule->protocols = random_below(8);
-	ports = rule->protocols && !(rule->protocols & RULE_ICMP);
-	rule->from = random_endpoint(ports);
-	rule->to = random_endpoint(ports);
-	random_target(rule, ports);
-	if (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)
-		rule->random = random_below(2);
+	if (rule->kind == RULE_STATIC)
+		random_static(rule, family);
+	else
+		random_match(rule, family);
+	random_family(rule, family);
+	random_options(rule);
 	if (random_below(3) == 0) {
 		for (uint32_t i = 0, length = 1 + random_below(31); i < length; i++)
 			rule->name[i] = letters[random_below(sizeof(letters) - 1)];
@@ -176,7 +258,6 @@ static void test_golden(void **state)
 	assert_printed(&rule, "masquerade tcp -> :1024-65535 random");
 }
 
-/* The model has room for it, and so has the text, though the grammar does not take it yet. */
 static void test_ip6(void **state)
 {
 	struct rule rule = { .kind = RULE_DNAT, .protocols = RULE_TCP };
@@ -195,16 +276,27 @@ static void test_ip6(void **state)
 	rule.target.ports = (struct port_range){ 1, 2 };
 	assert_printed(&rule, "dnat tcp from 2001:db8::/32 to [2001:db8::1]:443 "
 			      "-> [2001:db8::]-[2001:db8::9]:1-2");
+	rule.from.ports = (struct port_range){ 9, 9 };
+	assert_printed(&rule, "dnat tcp from [2001:db8::/32]:9 to [2001:db8::1]:443 "
+			      "-> [2001:db8::]-[2001:db8::9]:1-2");
 }
 
 /* No rule is longer than what there is room for. */
 static void test_longest(void **state)
 {
-	struct rule rule = { .kind = RULE_MASQUERADE, .stage = STAGE_OUT, .random = 1 };
+	struct rule rule = { .kind = RULE_MASQUERADE,
+			     .stage = STAGE_OUT,
+			     .random = 1,
+			     .mapping = MAPPING_DEPENDENT,
+			     .filtering = FILTERING_INDEPENDENT,
+			     .hairpin = 1,
+			     .limit_flows = UINT32_MAX,
+			     .limit_rate = UINT32_MAX,
+			     .mss = MSS_MAX };
 	char text[RULE_TEXT_MAX];
 
 	(void)state;
-	rule.protocols = RULE_TCP | RULE_UDP | RULE_ICMP;
+	rule.protocols = RULE_TCP | RULE_UDP | RULE_ICMP | RULE_SCTP;
 	memset(rule.ifname, '@', sizeof(rule.ifname) - 1);
 	memset(rule.name, 'n', sizeof(rule.name) - 1);
 	memset(&rule.from.prefix.addr, 0xff, sizeof(rule.from.prefix.addr));
@@ -244,6 +336,7 @@ static void test_config(void **state)
 				       "set timeout other 1m\n"
 				       "set tcp loose on\n"
 				       "set sysctl off\n"
+				       "set source-check off\n"
 				       "interface eth0 { mode tc }\n"
 				       "interface \"any\" { mode auto }\n"
 				       "drop\n"
@@ -266,6 +359,7 @@ static void test_config(void **state)
 	config.options.timeout[TIMEOUT_OTHER] = 60;
 	config.options.tcp_loose = 1;
 	config.options.sysctl = 0;
+	config.options.source_check = 0;
 	assert_int_equal(config_interface(&config, "eth0", MODE_NATIVE), 0);
 	assert_int_equal(config_interface(&config, "any", MODE_AUTO), 0);
 	assert_int_equal(config_interface(&config, "eth0", MODE_TC), 0);
