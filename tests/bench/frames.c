@@ -351,10 +351,11 @@ static void options_read(struct options *opt, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct bench b = {
-		.opt = { .size = 60, .counter = "xdp", .forward = "none", .kind = "translated",
-			 .table = 1 }
-	};
+	struct bench b = { .opt = { .size = 60,
+				    .counter = "xdp",
+				    .forward = "none",
+				    .kind = "translated",
+				    .table = 1 } };
 	cpu_set_t cpus;
 
 	options_read(&b.opt, argc, argv);

@@ -44,6 +44,8 @@ GOALS = [
     Goal(established(1000), N, "nft map", 5),
     Goal(established(50000), N, "nft map", 5),
     Goal(established(500000), N, "nft map", 4),
+    Goal(established(50000), N, "one lookup", 0.9),
+    Goal(established(500000), N, "one lookup", 0.9),
     Goal("new.1", N, "nft map", 4),
     Goal("rules.established", "100k rules", "1 rule", 0.97),
     Goal("rules.new", "100k rules", "1 rule", 0.90),
@@ -61,6 +63,9 @@ GOALS = [
     Goal("uncovered.tcp", "with xfwd", "without", 0.97),
     Goal("uncovered.udp", "with xfwd", "without", 0.97),
     Goal("first", "xfwd add", None, 150, least=False),
+    Goal("program", N, None, 55, least=False),
+    Goal("program.32k", N, None, 90, least=False),
+    Goal("program.32k", N, "one lookup", 1.25, least=False),
 ]
 
 # Without the service that keeps next hops the routing table is asked for every packet.
