@@ -196,8 +196,12 @@ class Frames:
         self.process.stdin.flush()
         return self.answer()
 
-    def send(self, count, check=False, first=0):
-        return self.ask(f"send {count} 1 {int(check)} {first}")
+    def send(self, count, check=False, first=0, step=1):
+        return self.ask(f"send {count} {step} {int(check)} {first}")
+
+    def go_round(self):
+        """One frame of each flow, in the order in which they are timed."""
+        return self.send(self.flows, step=stride(self.flows))
 
     def time(self, seconds):
         """In an order unlike that in which the flows were made: no cache guesses it."""
