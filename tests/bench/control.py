@@ -11,6 +11,7 @@ from hosts import PINS, PROGRAMS, BenchError, Hosts, run
 from peers import Iptables, Nft, Xfwd, find, rule_ports
 
 MANY = 100000
+FLOW_MAPS = ("flows4", "sweep_queue4")
 
 
 def took(command, **kwargs):
@@ -99,22 +100,25 @@ def first_packet_once(hosts):
 
 # ---- memory, and the program alone ----
 
-def memory(bench, row, title, flows=131072):
-    """What the kernel says the tables take that grow with `set flows`."""
-    def bytes_of(hosts, name):
-        shown = run([find("bpftool") or "bpftool", "map", "show", "pinned", f"{PINS}/{hosts.edge}/maps/{name}", "-j"])
-        return int(json.loads(shown)["bytes_memlock"])
+def map_bytes(hosts, name):
+    """What the kernel says that it takes."""
+    shown = run([find("bpftool") or "bpftool", "map", "show", "pinned",
+                 f"{PINS}/{hosts.edge}/maps/{name}", "-j"])
+    return int(json.loads(shown)["bytes_memlock"])
 
+
+def memory(bench, row, title, flows=131072):
+    """The tables that grow with `set flows`."""
     with Hosts(bench.xfwd) as hosts:
         Xfwd("tc").set_up(hosts, 1)
-        each = {name: bytes_of(hosts, name) / flows for name in ("flows4", "sweep_queue4")}
+        each = {name: map_bytes(hosts, name) / flows for name in FLOW_MAPS}
     bench.add(row, title, "bytes", {"xfwd": [sum(each.values())], "conntrack": [384.0]},
               note=", ".join(f"{name} {size:.0f}" for name, size in each.items()) +
               "; conntrack: one object of its slab, without its hash table")
 
 
 def program_on(bench, service):
-    """What testrun.c says of it, with the next hop kept in the flow or without."""
+    """What testrun.c says, with a service that lets flows keep their next hops or without."""
     with Hosts(bench.xfwd) as hosts:
         edge, client = hosts.edge, hosts.client
         run(f"ip -n {edge} address add 203.0.113.9/24 dev eth1")
@@ -123,8 +127,8 @@ def program_on(bench, service):
         for i in (0, 2):
             run(f"ip -n {client} link add idle{i} type veth peer name idle{i + 1}")
         frames = Xfwd("native").frames(hosts, 1, 1)
-        text = "\n".join(["set timeout unanswered 2h"] + [f"interface {i} {{ mode native }}" for i in ("eth0", "eth1")])
-        text += "\n" + run([f"{PROGRAMS}/testrun", "rules"])
+        text = ("set timeout unanswered 2h\ninterface eth0 { mode native }\n"
+                "interface eth1 { mode native }\n" + run([f"{PROGRAMS}/testrun", "rules"]))
         if service:
             hosts.service(text)
         else:

@@ -132,7 +132,7 @@ int frames_generate(struct xdp_md *xdp)
 		clock.began = bpf_ktime_get_ns();
 	if (++clock.frame == clock.frames)
 		clock.ended = bpf_ktime_get_ns();
-	frame_write(&f, k);
+	frame_write(&f, config.first + k);
 	return XDP_TX;
 }
 

@@ -34,6 +34,7 @@ enum frames_kind {
 
 struct frames_config {
 	__u32 kind; /* enum frames_kind */
+	__u32 first; /* what other generators' flows come before */
 	__u32 flows;
 	__u32 stride; /* from one frame's flow to the next one's */
 	__u32 slot_first;

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Which rows are measured: the full run, the quick one and the one for CI are the same list, cut."""
 import contextlib
+import os
 import statistics
 import sys
 import time
 
 import control
 import packets
+import scale
 import streams
 from hosts import BenchError, run
 from packets import Contender
@@ -21,6 +23,7 @@ class Bench:
         self.xfwd, self.args = xfwd, args
         self.quick = args.quick or args.ci
         self.repeats, self.cpu = args.repeats, args.cpu
+        self.other_cpu = (args.cpu or os.cpu_count()) - 1
         self.turns = 2 * args.repeats + 1  # of what is measured in a fraction of a second
         self.seconds = args.duration or (0.07 if self.quick else 0.2)
         self.tcp_seconds = args.duration or (1 if self.quick else 2)
@@ -158,6 +161,17 @@ def control_rows(bench):
     bench.measure(control.program, "program", "one packet in the XDP program, flow in the cache")
 
 
+def scale_rows(bench):
+    if bench.pick("xfwd native"):
+        bench.measure(scale.sweep, "sweep", "the sweeper's share of a core, 1000000 idle flows",
+                      1000000)
+        if not bench.quick:
+            bench.measure(scale.full, "full", "4000000 flows, filled", 4000000)
+    if os.cpu_count() > 1:
+        bench.measure(scale.two_cpus, "cpus", "1000 flows on each of two CPUs",
+                      [scale.TwoCpus(peer) for peer in bench.pick("xfwd native", "ceiling")])
+
+
 def edge(bench, peer):
     return [Contender(Peer(), label="without"), Contender(peer, label="with xfwd")]
 
@@ -184,5 +198,6 @@ def run_all(bench):
         new_rows(bench)
         if not bench.args.ci:
             rules_rows(bench)
+            scale_rows(bench)
         stream_rows(bench)
         uncovered_rows(bench)
