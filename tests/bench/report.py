@@ -66,7 +66,9 @@ def machine():
 
 
 def goals_text(rows, markdown=False):
-    return table(("what", "ratio", "least – most", "goal", "state"), goal_lines(rows), markdown)
+    """On a terminal only what was measured."""
+    lines = [line for line in goal_lines(rows) if markdown or line[1] != "–"]
+    return table(("what", "ratio", "least – most", "goal", "state"), lines, markdown)
 
 
 def rows_text(rows, markdown=False):
