@@ -31,6 +31,7 @@ class Bench:
         self.tcp_seconds = args.duration or (1 if self.quick else 2)
         self.short_seconds = args.duration or (0.3 if self.quick else 1)
         self.began = time.monotonic()
+        self.load = os.getloadavg()[0]
         self.rows, self.skipped = {}, []
         self.peers = all_peers()
         for peer in self.peers.values():
