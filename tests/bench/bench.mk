@@ -15,6 +15,7 @@ $(BUILD)/bench/%.skel.h: $(BUILD)/bench/%.bpf.o
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 $(BUILD)/tests/bench/frames.o $(BUILD)/tests/bench/testrun.o: | $(BUILD)/bench/frames.skel.h
+$(BUILD)/tests/bench/ticks.o: | $(BUILD)/bench/ticks.skel.h
 
 $(BUILD)/bench/%: $(BUILD)/tests/bench/%.o
 	$(call say,LINK)

@@ -31,28 +31,12 @@ struct {
 
 struct frames_macs forward_macs;
 
-struct table_key {
-	__be32 saddr;
-	__be32 daddr;
-	__be16 sport;
-	__be16 dport;
-	__u32 proto;
-};
-
-struct table_value {
-	__u64 used;
-	__u64 packets;
-	__u64 bytes;
-	__be16 dport;
-	__u16 pad[19]; /* to 64 bytes: two cache lines with the kernel's header and the key */
-};
-
 /* Sized before loading as xfwd's would be. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 2);
-	__type(key, struct table_key);
-	__type(value, struct table_value);
+	__type(key, struct frames_key);
+	__type(value, struct frames_entry);
 } table SEC(".maps");
 
 struct frame {
@@ -148,7 +132,7 @@ int frames_generate(struct xdp_md *xdp)
 		clock.began = bpf_ktime_get_ns();
 	if (++clock.frame == clock.frames)
 		clock.ended = bpf_ktime_get_ns();
-	frame_write(&f, k);
+	frame_write(&f, config.first + k);
 	return XDP_TX;
 }
 
@@ -270,12 +254,12 @@ int frames_forward(struct xdp_md *xdp)
 }
 
 /* Two entries for a flow, as a NAT has them, of which one direction's are used here. */
-static __always_inline void table_insert(const struct table_key *key, __be16 dport)
+static __always_inline void table_insert(const struct frames_key *key, __be16 dport)
 {
-	struct table_key answer = {
+	struct frames_key answer = {
 		.saddr = key->daddr, .daddr = key->saddr, .sport = key->dport, .dport = key->sport
 	};
-	struct table_value value = { .dport = dport };
+	struct frames_entry value = { .dport = dport };
 
 	bpf_map_update_elem(&table, &answer, &value, BPF_ANY);
 	bpf_map_update_elem(&table, key, &value, BPF_ANY);
@@ -288,8 +272,8 @@ static __always_inline void table_insert(const struct table_key *key, __be16 dpo
 SEC("xdp")
 int frames_lookup(struct xdp_md *xdp)
 {
-	struct table_key key = { 0 };
-	struct table_value *value;
+	struct frames_key key = { 0 };
+	struct frames_entry *value;
 	struct frame f;
 
 	if (!frame_parse_xdp(&f, xdp))

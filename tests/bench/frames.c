@@ -6,6 +6,7 @@
  * and then takes commands from standard input, one a line, with one line of JSON for each:
  *   send COUNT STRIDE CHECK FLOW    that many frames, as fast as they go, from flow number FLOW on
  *   time MILLISECONDS STRIDE        as many frames as fit
+ *   count                           none: what has arrived so far, from other generators, too
  * From one frame to the next, the flow's number grows by STRIDE. CHECK: verify all checksums, too.
  * What it attached goes away with it.
  */
@@ -35,7 +36,7 @@ struct options {
 	const char *counter; /* xdp, none */
 	const char *forward; /* static, lookup, none */
 	const char *kind;
-	unsigned int size, flows, rules, table, cpu;
+	unsigned int size, first, flows, rules, table, cpu;
 };
 
 struct bench {
@@ -160,6 +161,7 @@ static void configure(struct bench *b)
 	set->kind = !strcmp(b->opt.kind, "routed")  ? FRAMES_ROUTED
 		    : !strcmp(b->opt.kind, "local") ? FRAMES_LOCAL
 						    : FRAMES_TRANSLATED;
+	set->first = b->opt.first;
 	set->flows = b->opt.flows;
 	set->slot_mask = slots - 1;
 	set->slot_first = b->opt.rules - slots;
@@ -271,6 +273,16 @@ static void command_time(struct bench *b, double seconds, unsigned int stride)
 	say(&t, &from);
 }
 
+/* Since the start. */
+static void command_count(const struct bench *b)
+{
+	struct frames_count none = { 0 };
+	struct tally t = { .seconds = 1 };
+
+	settle(b, &t.count);
+	say(&t, &none);
+}
+
 static void serve(struct bench *b)
 {
 	unsigned long long number;
@@ -282,6 +294,8 @@ static void serve(struct bench *b)
 			command_send(b, number, stride, check, first);
 		else if (sscanf(line, "time %llu %u", &number, &stride) == 2)
 			command_time(b, number / 1000.0, stride);
+		else if (!strcmp(line, "count\n"))
+			command_count(b);
 		else
 			exit(2);
 	}
@@ -289,9 +303,10 @@ static void serve(struct bench *b)
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: frames --client NS --edge NS --server NS --flows N --rules N\n"
-			"  [--size BYTES] [--kind translated|routed|local] [--count xdp|none]\n"
-			"  [--forward static|lookup|none] [--table FLOWS] [--cpu N]\n");
+	fprintf(stderr,
+		"usage: frames --client NS --edge NS --server NS --flows N --rules N\n"
+		"  [--first N] [--size BYTES] [--kind translated|routed|local] [--count xdp|none]\n"
+		"  [--forward static|lookup|none] [--table FLOWS] [--cpu N]\n");
 	exit(2);
 }
 
@@ -301,7 +316,8 @@ static void options_read(struct options *opt, int argc, char **argv)
 		{ "client", 1, NULL, 'c' }, { "edge", 1, NULL, 'e' },  { "server", 1, NULL, 's' },
 		{ "flows", 1, NULL, 'f' },  { "rules", 1, NULL, 'r' }, { "size", 1, NULL, 'z' },
 		{ "kind", 1, NULL, 'k' },   { "count", 1, NULL, 'n' }, { "forward", 1, NULL, 'w' },
-		{ "cpu", 1, NULL, 'p' },    { "table", 1, NULL, 't' }, { NULL, 0, NULL, 0 },
+		{ "cpu", 1, NULL, 'p' },    { "table", 1, NULL, 't' }, { "first", 1, NULL, 'i' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int option;
 
@@ -318,6 +334,9 @@ static void options_read(struct options *opt, int argc, char **argv)
 			break;
 		case 'f':
 			opt->flows = atoi(optarg);
+			break;
+		case 'i':
+			opt->first = atoi(optarg);
 			break;
 		case 'r':
 			opt->rules = atoi(optarg);

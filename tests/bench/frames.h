@@ -34,6 +34,7 @@ enum frames_kind {
 
 struct frames_config {
 	__u32 kind; /* enum frames_kind */
+	__u32 first; /* what other generators' flows come before */
 	__u32 flows;
 	__u32 stride; /* from one frame's flow to the next one's */
 	__u32 slot_first;
@@ -71,6 +72,23 @@ struct frames_tag {
 
 /* Ethernet, IP, UDP and the tag. */
 #define FRAMES_HEADERS (14 + 20 + 8 + 16)
+
+/* What one bare lookup finds. */
+struct frames_key {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 proto;
+};
+
+struct frames_entry {
+	__u64 used;
+	__u64 packets;
+	__u64 bytes;
+	__be16 dport;
+	__u16 pad[19]; /* to 64 bytes: two cache lines with the kernel's header and the key */
+};
 
 struct frames_count {
 	__u64 right;

@@ -48,8 +48,9 @@ def wait_until(what, condition, seconds=10):
 
 
 class Hosts:
-    def __init__(self, xfwd):
+    def __init__(self, xfwd, queues=1):
         self.xfwd = xfwd
+        self.queues = queues  # of every link end, each way
         self.id = f"xb-{secrets.token_hex(3)}"
         self.client, self.edge, self.server = (f"{self.id}-{h}" for h in ("client", "edge", "server"))
         self.processes = []
@@ -65,11 +66,12 @@ class Hosts:
         return self.client, self.edge, self.server
 
     def links(self):
+        queues = f"numtxqueues {self.queues} numrxqueues {self.queues}"
         for left, device, right, peer in (("client", "eth0", "edge", "eth0"),
                                           ("edge", "eth1", "server", "eth0")):
             a, b = getattr(self, left), getattr(self, right)
-            run(f"ip -n {a} link add {device} address {MACS[f'{left} {device}']} type veth "
-                f"peer name {peer} address {MACS[f'{right} {peer}']} netns {b}")
+            run(f"ip -n {a} link add {device} {queues} address {MACS[f'{left} {device}']} type veth "
+                f"peer name {peer} {queues} address {MACS[f'{right} {peer}']} netns {b}")
         for host, device in (m.split() for m in MACS):
             run(f"ip -n {getattr(self, host)} link set {device} up")
         for ns in self.namespaces():
@@ -185,6 +187,10 @@ class Frames:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.answer()
 
+    def tell(self, words):
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+
     def answer(self):
         line = self.process.stdout.readline()
         if not line:
@@ -192,12 +198,15 @@ class Frames:
         return json.loads(line)
 
     def ask(self, words):
-        self.process.stdin.write(words + "\n")
-        self.process.stdin.flush()
+        self.tell(words)
         return self.answer()
 
-    def send(self, count, check=False, first=0):
-        return self.ask(f"send {count} 1 {int(check)} {first}")
+    def send(self, count, check=False, first=0, step=1):
+        return self.ask(f"send {count} {step} {int(check)} {first}")
+
+    def go_round(self):
+        """One frame of each flow, in the order in which they are timed."""
+        return self.send(self.flows, step=stride(self.flows))
 
     def time(self, seconds):
         """In an order unlike that in which the flows were made: no cache guesses it."""

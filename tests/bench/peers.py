@@ -21,9 +21,14 @@ def rule_ports(rules):
         yield f"198.51.100.{1 + at}", 16384 + port, f"10.0.0.{2 + at}", 40960 + port
 
 
+def rules_for(flows):
+    """Forwarded ports that so many flows need so that each may keep its source port."""
+    return max(ONE_RULE, 1 << ((flows - 1) // PER_ADDRESS).bit_length())
+
+
 def table_size(flows):
     """`set flows` for a measurement with so many."""
-    return 1000000 if flows > 50000 else 131072
+    return max(flows, 1000000) if flows > 50000 else 131072
 
 
 class Peer:

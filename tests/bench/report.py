@@ -66,7 +66,9 @@ def machine():
 
 
 def goals_text(rows, markdown=False):
-    return table(("what", "ratio", "least – most", "goal", "state"), goal_lines(rows), markdown)
+    """On a terminal only what was measured."""
+    lines = [line for line in goal_lines(rows) if markdown or line[1] != "–"]
+    return table(("what", "ratio", "least – most", "goal", "state"), lines, markdown)
 
 
 def rows_text(rows, markdown=False):
@@ -85,7 +87,8 @@ def write(bench, directory):
         file.write("\n")
     plots = plot_all(rows, directory, bench)
     with open(os.path.join(directory, "report.md"), "w") as file:
-        file.write(f"# xfwd: benchmark\n\n{machine()}. All contenders of a row ran in turn, "
+        file.write(f"# xfwd: benchmark\n\n{machine()}; load average at the start: "
+                   f"{bench.load:.1f}. All contenders of a row ran in turn, "
                    f"{bench.repeats} times or more. Ratios are medians of the turns' own ratios; a "
                    "speed alone says something about this machine only.\n\n## Ratios and goals\n\n"
                    f"{goals_text(rows, True)}\n\n## Measurements\n\n{rows_text(rows, True)}\n")
