@@ -13,16 +13,9 @@
 #include "compile.h"
 #include "ifaces.h"
 #include "msg.h"
+#include "records.h"
 #include "slots.h"
 #include "sysctl.h"
-
-/* An interface that has gone gets an index that none ever has: its rules rest until a change. */
-static unsigned int ifindex_lookup(const char *name, void *context)
-{
-	const struct netdev *dev = netdev_by_name(context, name);
-
-	return dev ? dev->ifindex : UINT32_MAX;
-}
 
 /* Names that no interface has: once each, where they follow each other. */
 static void note_missing(const struct config *config, const struct netdevs *devs)
@@ -41,11 +34,26 @@ static void note_missing(const struct config *config, const struct netdevs *devs
 	}
 }
 
+/* The compiler's ranks are positions: they get gaps, for rules that are put in between. */
+static void ranks_spread(struct tables *tables)
+{
+	for (size_t i = 0; i < tables->entry_count; i++)
+		tables->refs[i].rank = rank_at(tables->refs[i].rank);
+	for (int stage = 0; stage < STAGE_COUNT; stage++) {
+		for (int family = 0; family < FAMILY_COUNT; family++) {
+			struct rule_mask *masks = tables->ruleset->masks[stage][family];
+
+			for (__u32 i = 0; i < tables->ruleset->mask_count[stage][family]; i++)
+				masks[i].best_rank = rank_at(masks[i].best_rank);
+		}
+	}
+}
+
 static int compile_rules(const struct config *config, const struct netdevs *devs,
 			 struct tables *tables)
 {
 	size_t at = 0;
-	int err = compile(config, ifindex_lookup, (void *)devs, tables, &at);
+	int err = compile(config, netdevs_ifindex, (void *)devs, tables, &at);
 
 	if (err == -E2BIG)
 		msg_error("rule %zu is one combination of prefix lengths, port ranges and "
@@ -53,25 +61,54 @@ static int compile_rules(const struct config *config, const struct netdevs *devs
 			  at + 1, XFWD_MASKS_MAX);
 	else if (err)
 		msg_error("cannot compile the rules: %s", strerror(-err));
+	else
+		ranks_spread(tables);
 	return err;
 }
 
-/* An inner map for `slot` of the outer one; the outer map keeps it. Its fd, or -errno. */
-static int inner_create(int outer, __u32 slot, const struct bpf_map_info *shape)
+/* Entries for `count`, and for some that may be added in place. */
+static __u32 with_room(size_t count)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->map_flags);
-	int fd, err;
+	return count + count / 8 + 64;
+}
 
-	fd = bpf_map_create(shape->type, shape->name, shape->key_size, shape->value_size,
-			    shape->max_entries, &opts);
-	if (fd < 0)
-		return -errno;
-	err = bpf_map_update_elem(outer, &slot, &fd, BPF_ANY);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
+/* The inner maps of one set of rules, to be put into the outer ones. */
+struct inner_maps {
+	int records;
+	int ruleset;
+	int index;
+	int actions;
+};
+
+static int inner_create(const char *name, enum bpf_map_type type, const __u32 sizes[2], __u32 room,
+			__u32 flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	int fd = bpf_map_create(type, name, sizes[0], sizes[1], room, &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int inner_create_all(struct inner_maps *inner, const struct config *config,
+			    const struct tables *tables)
+{
+	static const __u32 records[] = { sizeof(__u32), sizeof(struct rule_record) };
+	static const __u32 ruleset[] = { sizeof(__u32), sizeof(struct ruleset) };
+	static const __u32 actions[] = { sizeof(__u32), sizeof(struct rule_action) };
+	static const __u32 index[] = { sizeof(struct rule_key), sizeof(struct rule_ref) };
+	__u32 rules = with_room(config->rule_count), entries = with_room(tables->entry_count);
+
+	inner->records =
+		inner_create("rule_records", BPF_MAP_TYPE_ARRAY, records, rules, RECORDS_MAP_FLAGS);
+	inner->ruleset = inner_create("ruleset", BPF_MAP_TYPE_ARRAY, ruleset, 1, 0);
+	inner->index = inner_create("rule_index", BPF_MAP_TYPE_HASH, index, entries, 0);
+	inner->actions =
+		inner_create("rule_actions", BPF_MAP_TYPE_ARRAY, actions, rules, BPF_F_INNER_MAP);
+	if (inner->records < 0)
+		return inner->records;
+	if (inner->ruleset < 0)
+		return inner->ruleset;
+	return inner->index < 0 ? inner->index : inner->actions < 0 ? inner->actions : 0;
 }
 
 static int batch_update(int fd, const void *keys, const void *values, __u32 count)
@@ -81,53 +118,31 @@ static int batch_update(int fd, const void *keys, const void *values, __u32 coun
 	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
 }
 
-/* Entries for `count`, and for some that may be added in place. */
-static __u32 with_room(size_t count)
+/* Fills an array map from an array. */
+static int array_write(int fd, const void *values, __u32 count)
 {
-	return count + count / 8 + 64;
-}
+	__u32 *keys = calloc(count + 1, sizeof(*keys));
+	int err = keys ? 0 : -ENOMEM;
 
-/* Fills an inner array map from an array. */
-static int array_write(int outer, __u32 slot, struct bpf_map_info *shape, const void *values,
-		       __u32 count)
-{
-	__u32 *keys = NULL;
-	int fd, err = 0;
-
-	shape->type = BPF_MAP_TYPE_ARRAY;
-	shape->key_size = sizeof(__u32);
-	shape->max_entries = shape->max_entries ? shape->max_entries : with_room(count);
-	fd = inner_create(outer, slot, shape);
-	if (fd < 0)
-		return fd;
-	if (count) {
-		keys = calloc(count, sizeof(*keys));
-		err = keys ? 0 : -ENOMEM;
-	}
 	for (__u32 i = 0; i < count && keys; i++)
 		keys[i] = i;
 	if (!err)
 		err = batch_update(fd, keys, values, count);
 	free(keys);
-	close(fd);
 	return err;
 }
 
-static int index_write(int outer, __u32 slot, const struct tables *tables)
+static int inner_fill(const struct inner_maps *inner, const struct config *config,
+		      const struct tables *tables)
 {
-	struct bpf_map_info shape = {
-		.type = BPF_MAP_TYPE_HASH,
-		.name = "rule_index",
-		.key_size = sizeof(struct rule_key),
-		.value_size = sizeof(struct rule_ref),
-		.max_entries = with_room(tables->entry_count),
-	};
-	int fd = inner_create(outer, slot, &shape), err;
+	int err = records_write(inner->records, config);
 
-	if (fd < 0)
-		return fd;
-	err = batch_update(fd, tables->keys, tables->refs, tables->entry_count);
-	close(fd);
+	if (!err)
+		err = array_write(inner->ruleset, tables->ruleset, 1);
+	if (!err)
+		err = batch_update(inner->index, tables->keys, tables->refs, tables->entry_count);
+	if (!err)
+		err = array_write(inner->actions, tables->actions, tables->action_count);
 	return err;
 }
 
@@ -136,29 +151,34 @@ static int index_write(int outer, __u32 slot, const struct tables *tables)
  * running programs when an inner map is replaced. So what a packet may still be looking at, in the
  * slot that was in force before the last change, is replaced only when that packet is through.
  */
+static int inner_link(const struct state *state, __u32 slot, const struct inner_maps *inner)
+{
+	const int *map = state->map;
+	int err = bpf_map_update_elem(map[MAP_rule_records], &slot, &inner->records, BPF_ANY);
+
+	if (!err)
+		err = bpf_map_update_elem(map[MAP_rulesets], &slot, &inner->ruleset, BPF_ANY);
+	if (!err)
+		err = bpf_map_update_elem(map[MAP_rule_indexes], &slot, &inner->index, BPF_ANY);
+	if (!err)
+		err = bpf_map_update_elem(map[MAP_rule_actions], &slot, &inner->actions, BPF_ANY);
+	return err;
+}
+
 static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
 			 const struct tables *tables)
 {
-	struct bpf_map_info ruleset = { .name = "ruleset",
-					.value_size = sizeof(struct ruleset),
-					.max_entries = 1 };
-	struct bpf_map_info actions = { .name = "rule_actions",
-					.value_size = sizeof(struct rule_action),
-					.map_flags = BPF_F_INNER_MAP };
-	struct bpf_map_info records = { .name = "rule_records",
-					.value_size = sizeof(struct rule),
-					.map_flags = BPF_F_INNER_MAP };
-	int err;
+	struct inner_maps inner;
+	int err = inner_create_all(&inner, config, tables);
+	const int fds[] = { inner.records, inner.ruleset, inner.index, inner.actions };
 
-	err = array_write(state->map[MAP_rule_records], slot, &records, config->rules,
-			  config->rule_count);
 	if (!err)
-		err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
+		err = inner_fill(&inner, config, tables);
 	if (!err)
-		err = index_write(state->map[MAP_rule_indexes], slot, tables);
-	if (!err)
-		err = array_write(state->map[MAP_rule_actions], slot, &actions, tables->actions,
-				  tables->action_count);
+		err = inner_link(state, slot, &inner);
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
 	return err;
 }
 
@@ -167,7 +187,9 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 	struct running *running = &state->running;
 
 	running->options = config->options;
-	running->rule_count = config->rule_count;
+	running->record_count = config->rule_count;
+	running->action_count = config->rule_count;
+	running->last_rank = config->rule_count ? rank_at(config->rule_count - 1) : 0;
 	running->pending = 0;
 	running->interface_count = config->interface_count;
 	if (config->interface_count)

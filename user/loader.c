@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "msg.h"
+#include "records.h"
 #include "state.h"
 #include "xfwd.skel.h"
 
@@ -276,6 +277,7 @@ static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 	*skel = open_programs(NULL, 0);
 	if (!*skel)
 		return -errno;
+	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
 	bpf_map__set_max_entries((*skel)->maps.flows4, 2 * options->flows);
 	bpf_map__set_max_entries((*skel)->maps.sweep_queue4,
 				 options->flows + options->flows / 8 + 64);
