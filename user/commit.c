@@ -14,8 +14,10 @@
 #include "ifaces.h"
 #include "msg.h"
 #include "records.h"
+#include "rules_write.h"
 #include "slots.h"
 #include "sysctl.h"
+#include "task.h"
 
 /* Names that no interface has: once each, where they follow each other. */
 static void note_missing(const struct config *config, const struct netdevs *devs)
@@ -66,122 +68,6 @@ static int compile_rules(const struct config *config, const struct netdevs *devs
 	return err;
 }
 
-/* Entries for `count`, and for some that may be added in place. */
-static __u32 with_room(size_t count)
-{
-	return count + count / 8 + 64;
-}
-
-/* The inner maps of one set of rules, to be put into the outer ones. */
-struct inner_maps {
-	int records;
-	int ruleset;
-	int index;
-	int actions;
-};
-
-static int inner_create(const char *name, enum bpf_map_type type, const __u32 sizes[2], __u32 room,
-			__u32 flags)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
-	int fd = bpf_map_create(type, name, sizes[0], sizes[1], room, &opts);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int inner_create_all(struct inner_maps *inner, const struct config *config,
-			    const struct tables *tables)
-{
-	static const __u32 records[] = { sizeof(__u32), sizeof(struct rule_record) };
-	static const __u32 ruleset[] = { sizeof(__u32), sizeof(struct ruleset) };
-	static const __u32 actions[] = { sizeof(__u32), sizeof(struct rule_action) };
-	static const __u32 index[] = { sizeof(struct rule_key), sizeof(struct rule_ref) };
-	__u32 rules = with_room(config->rule_count), entries = with_room(tables->entry_count);
-
-	inner->records =
-		inner_create("rule_records", BPF_MAP_TYPE_ARRAY, records, rules, RECORDS_MAP_FLAGS);
-	inner->ruleset = inner_create("ruleset", BPF_MAP_TYPE_ARRAY, ruleset, 1, 0);
-	inner->index = inner_create("rule_index", BPF_MAP_TYPE_HASH, index, entries, 0);
-	inner->actions =
-		inner_create("rule_actions", BPF_MAP_TYPE_ARRAY, actions, rules, BPF_F_INNER_MAP);
-	if (inner->records < 0)
-		return inner->records;
-	if (inner->ruleset < 0)
-		return inner->ruleset;
-	return inner->index < 0 ? inner->index : inner->actions < 0 ? inner->actions : 0;
-}
-
-static int batch_update(int fd, const void *keys, const void *values, __u32 count)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-
-	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
-}
-
-/* Fills an array map from an array. */
-static int array_write(int fd, const void *values, __u32 count)
-{
-	__u32 *keys = calloc(count + 1, sizeof(*keys));
-	int err = keys ? 0 : -ENOMEM;
-
-	for (__u32 i = 0; i < count && keys; i++)
-		keys[i] = i;
-	if (!err)
-		err = batch_update(fd, keys, values, count);
-	free(keys);
-	return err;
-}
-
-static int inner_fill(const struct inner_maps *inner, const struct config *config,
-		      const struct tables *tables)
-{
-	int err = records_write(inner->records, config);
-
-	if (!err)
-		err = array_write(inner->ruleset, tables->ruleset, 1);
-	if (!err)
-		err = batch_update(inner->index, tables->keys, tables->refs, tables->entry_count);
-	if (!err)
-		err = array_write(inner->actions, tables->actions, tables->action_count);
-	return err;
-}
-
-/*
- * The records come first, and not by chance: no program reads them, but the kernel waits for all
- * running programs when an inner map is replaced. So what a packet may still be looking at, in the
- * slot that was in force before the last change, is replaced only when that packet is through.
- */
-static int inner_link(const struct state *state, __u32 slot, const struct inner_maps *inner)
-{
-	const int *map = state->map;
-	int err = bpf_map_update_elem(map[MAP_rule_records], &slot, &inner->records, BPF_ANY);
-
-	if (!err)
-		err = bpf_map_update_elem(map[MAP_rulesets], &slot, &inner->ruleset, BPF_ANY);
-	if (!err)
-		err = bpf_map_update_elem(map[MAP_rule_indexes], &slot, &inner->index, BPF_ANY);
-	if (!err)
-		err = bpf_map_update_elem(map[MAP_rule_actions], &slot, &inner->actions, BPF_ANY);
-	return err;
-}
-
-static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
-			 const struct tables *tables)
-{
-	struct inner_maps inner;
-	int err = inner_create_all(&inner, config, tables);
-	const int fds[] = { inner.records, inner.ruleset, inner.index, inner.actions };
-
-	if (!err)
-		err = inner_fill(&inner, config, tables);
-	if (!err)
-		err = inner_link(state, slot, &inner);
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
-	return err;
-}
-
 static int running_write(struct state *state, __u32 slot, const struct config *config)
 {
 	struct running *running = &state->running;
@@ -210,33 +96,36 @@ static int wanted_mode(const struct config *config, const char *name)
 	return -1;
 }
 
-/* Interfaces that the call attached, to be detached again where it fails later. */
-struct attached {
-	unsigned int *ifindex;
+/* Attaching what the configuration names. */
+struct attaching {
+	const struct state *state;
+	const struct pins *pins;
+	const struct config *config;
+	const struct netdevs *devs;
+	unsigned int *fresh; /* interfaces that it attached, to be detached again on failure */
 	size_t count;
 };
 
-static int attach_wanted(const struct state *state, const struct pins *pins,
-			 const struct config *config, const struct netdevs *devs,
-			 struct attached *fresh)
+/* Prints what is wrong. */
+static int attach_wanted(void *context)
 {
+	struct attaching *at = context;
 	struct attachment attachment;
 	int mode, err = 0;
 
-	fresh->count = 0;
-	fresh->ifindex = calloc(devs->count + 1, sizeof(*fresh->ifindex));
-	if (!fresh->ifindex)
+	at->fresh = calloc(at->devs->count + 1, sizeof(*at->fresh));
+	if (!at->fresh)
 		return -ENOMEM;
-	for (size_t i = 0; i < devs->count && !err; i++) {
-		const struct netdev *dev = &devs->list[i];
-		bool before = !attachment_get(state, dev->ifindex, &attachment);
+	for (size_t i = 0; i < at->devs->count && !err; i++) {
+		const struct netdev *dev = &at->devs->list[i];
+		bool before = !attachment_get(at->state, dev->ifindex, &attachment);
 
-		mode = wanted_mode(config, dev->name);
+		mode = wanted_mode(at->config, dev->name);
 		if (mode < 0)
 			continue;
-		err = attach_interface(state, pins, dev, mode);
+		err = attach_interface(at->state, at->pins, dev, mode);
 		if (!err && !before)
-			fresh->ifindex[fresh->count++] = dev->ifindex;
+			at->fresh[at->count++] = dev->ifindex;
 	}
 	return err;
 }
@@ -340,17 +229,25 @@ static int guard_on(const struct state *state)
 	return err ? err : bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
 }
 
+static int make_room(void *context)
+{
+	return slots_make_room(context);
+}
+
 static int write_beside(struct state *state, const struct config *config,
 			const struct tables *tables)
 {
 	struct settings settings;
-	int err = state_settings(state, &settings);
+	struct task slots = { 0 };
+	int err = state_settings(state, &settings), failed;
 	__u32 slot = !settings_active(&settings);
 
-	if (!err)
-		err = slots_make_room(state);
-	if (!err)
-		err = ruleset_write(state, slot, config, tables);
+	if (!err) {
+		task_start(&slots, make_room, state);
+		err = rules_write(state, slot, config, tables);
+		failed = task_end(&slots);
+		err = err ? err : failed;
+	}
 	if (!err)
 		err = running_write(state, slot, config);
 	if (err)
@@ -358,14 +255,11 @@ static int write_beside(struct state *state, const struct config *config,
 	return err;
 }
 
-/* All that can fail, beside what is in force. Prints what is wrong. */
-static int prepare(struct state *state, const struct pins *pins, const struct config *config,
-		   const struct netdevs *devs, struct attached *fresh)
+/* What the rules need besides the tables. Prints what is wrong. */
+static int prepare(struct state *state, const struct config *config, const struct netdevs *devs)
 {
-	int err = attach_wanted(state, pins, config, devs, fresh);
+	int err = 0;
 
-	if (err)
-		return err;
 	if (sysctl_needs_guard(config))
 		err = guard_on(state);
 	if (!err)
@@ -392,10 +286,25 @@ static void tidy_up(const struct state *state, const struct pins *pins, const st
 			strerror(-err));
 }
 
+/* All that can fail: attaching, and writing beside what is in force. Prints what is wrong. */
+static int make_ready(struct state *state, const struct config *config, const struct tables *tables,
+		      struct attaching *at)
+{
+	struct task attach;
+	int err, failed;
+
+	task_start(&attach, attach_wanted, at);
+	err = write_beside(state, config, tables);
+	failed = task_end(&attach);
+	if (!err)
+		err = failed;
+	return err ? err : prepare(state, config, at->devs);
+}
+
 int commit(struct state *state, const struct pins *pins, struct config *config,
 	   const struct netdevs *devs, unsigned int flags)
 {
-	struct attached fresh = { 0 };
+	struct attaching at = { .state = state, .pins = pins, .config = config, .devs = devs };
 	struct tables tables = { 0 };
 	int err;
 
@@ -407,16 +316,14 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	if (err)
 		return err;
 	note_missing(config, devs);
-	err = write_beside(state, config, &tables);
-	if (!err)
-		err = prepare(state, pins, config, devs, &fresh);
+	err = make_ready(state, config, &tables, &at);
 	if (!err)
 		err = settings_write(state, config);
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
-	for (size_t i = 0; i < fresh.count && err; i++)
-		detach_interface(state, pins, fresh.ifindex[i]);
-	free(fresh.ifindex);
+	for (size_t i = 0; i < at.count && err; i++)
+		detach_interface(state, pins, at.fresh[i]);
+	free(at.fresh);
 	tables_free(&tables);
 	return err;
 }

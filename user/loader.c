@@ -62,55 +62,17 @@ static int run_once(const struct bpf_program *prog)
 	return err ? err : (int)opts.retval;
 }
 
-static double seconds_now(void)
+/* How many jiffies make a second: the clocks that go by jiffies tell how fine they are. */
+static int find_hz(__u32 *hz)
 {
-	struct timespec now;
+	const long second = 1000000000;
+	struct timespec tick;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-/* Waits for the tick after which jiffies read `after` or more. -errno, or the jiffies read. */
-static int wait_tick(const struct bpf_program *prog, int after)
-{
-	double limit = seconds_now() + 1;
-	int jiffies;
-
-	do {
-		jiffies = run_once(prog);
-		if (jiffies < 0)
-			return jiffies;
-	} while (jiffies < after && seconds_now() < limit);
-	return jiffies;
-}
-
-/*
- * How many jiffies make a second: the kernel's configuration may not be readable, so a few ticks are
- * timed, from edge to edge, and the nearest of the values that kernels are built with is taken.
- */
-static int measure_hz(const struct bpf_program *prog, __u32 *hz)
-{
-	static const __u32 known[] = { 100, 250, 300, 1000 };
-	double start, rate, error, least = 1e9;
-	int first, last;
-
-	first = run_once(prog);
-	if (first >= 0)
-		first = wait_tick(prog, first + 1);
-	if (first < 0)
-		return first;
-	start = seconds_now();
-	last = wait_tick(prog, first + 4);
-	if (last < 0)
-		return last;
-	rate = (last - first) / (seconds_now() - start);
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		error = rate > known[i] ? rate / known[i] : known[i] / rate;
-		if (error < least) {
-			least = error;
-			*hz = known[i];
-		}
-	}
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		return -errno;
+	if (tick.tv_sec || tick.tv_nsec <= 0)
+		return -EINVAL;
+	*hz = (second + tick.tv_nsec / 2) / tick.tv_nsec;
 	return 0;
 }
 
@@ -124,7 +86,7 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	__u32 zero = 0;
 	int err;
 
-	err = measure_hz(skel->progs.clock_read, &settings.hz);
+	err = find_hz(&settings.hz);
 	if (err)
 		return err;
 	memset(&value, 0, sizeof(value));
