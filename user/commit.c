@@ -229,25 +229,17 @@ static int guard_on(const struct state *state)
 	return err ? err : bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
 }
 
-static int make_room(void *context)
-{
-	return slots_make_room(context);
-}
-
 static int write_beside(struct state *state, const struct config *config,
-			const struct tables *tables)
+			const struct tables *tables, struct task *slots)
 {
 	struct settings settings;
-	struct task slots = { 0 };
-	int err = state_settings(state, &settings), failed;
+	int err = state_settings(state, &settings);
 	__u32 slot = !settings_active(&settings);
 
-	if (!err) {
-		task_start(&slots, make_room, state);
+	if (!err)
 		err = rules_write(state, slot, config, tables);
-		failed = task_end(&slots);
-		err = err ? err : failed;
-	}
+	if (!err)
+		err = task_end(slots);
 	if (!err)
 		err = running_write(state, slot, config);
 	if (err)
@@ -288,17 +280,22 @@ static void tidy_up(const struct state *state, const struct pins *pins, const st
 
 /* All that can fail: attaching, and writing beside what is in force. Prints what is wrong. */
 static int make_ready(struct state *state, const struct config *config, const struct tables *tables,
-		      struct attaching *at)
+		      struct attaching *at, struct task *slots)
 {
 	struct task attach;
 	int err, failed;
 
 	task_start(&attach, attach_wanted, at);
-	err = write_beside(state, config, tables);
+	err = write_beside(state, config, tables, slots);
 	failed = task_end(&attach);
 	if (!err)
 		err = failed;
 	return err ? err : prepare(state, config, at->devs);
+}
+
+static int make_room(void *context)
+{
+	return slots_make_room(context);
 }
 
 int commit(struct state *state, const struct pins *pins, struct config *config,
@@ -306,17 +303,21 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 {
 	struct attaching at = { .state = state, .pins = pins, .config = config, .devs = devs };
 	struct tables tables = { 0 };
+	struct task slots;
 	int err;
 
 	err = check_limits(state, config);
 	if (!err)
 		err = slots_give(state, config);
-	if (!err)
-		err = compile_rules(config, devs, &tables);
 	if (err)
 		return err;
-	note_missing(config, devs);
-	err = make_ready(state, config, &tables, &at);
+	task_start(&slots, make_room, state);
+	err = compile_rules(config, devs, &tables);
+	if (!err) {
+		note_missing(config, devs);
+		err = make_ready(state, config, &tables, &at, &slots);
+	}
+	task_end(&slots);
 	if (!err)
 		err = settings_write(state, config);
 	if (!err)

@@ -98,22 +98,39 @@ static const struct rule_record *find_equal(const struct records *records, const
 	return NULL;
 }
 
-/* A rank between those of the rules around that position, from 1. */
-static int rank_between(const struct records *records, unsigned long position, __u32 *rank)
+/* The rank of a rule behind all others. */
+static int rank_last(const struct running *running, __u32 *rank)
+{
+	if (!running->last_rank || running->last_rank > UINT32_MAX - RANK_STEP)
+		return -EAGAIN;
+	*rank = running->last_rank + RANK_STEP;
+	return 0;
+}
+
+/* The rank of a rule before the one that `next` is the place of. */
+static int rank_before(const struct rule_record *const *order, size_t next, __u32 *rank)
+{
+	__u32 high = order[next]->rank, low = next ? order[next - 1]->rank : high - 2 * RANK_STEP;
+
+	if (high < 3 * RANK_STEP)
+		return -EAGAIN;
+	*rank = low + (high - low) / 2;
+	return *rank == low ? -EAGAIN : 0;
+}
+
+/* For the position, from 1. */
+static int rank_at_position(const struct records *records, const struct running *running,
+			    unsigned long position, __u32 *rank)
 {
 	const struct rule_record **order;
-	size_t count, next = position - 1;
+	size_t count;
 	int err = records_order(records, &order, &count);
-	__u32 low;
 
-	if (!err && (next >= count || order[next]->rank < 3 * RANK_STEP))
-		err = -EAGAIN; /* at the end, which is what `add` does; or no position at all */
-	if (!err) {
-		low = next ? order[next - 1]->rank : order[0]->rank - 2 * RANK_STEP;
-		*rank = low + (order[next]->rank - low) / 2;
-		if (*rank == low)
-			err = -EAGAIN;
-	}
+	if (!err && position > count + 1)
+		err = -EAGAIN;
+	else if (!err)
+		err = position > count ? rank_last(running, rank)
+				       : rank_before(order, position - 1, rank);
 	free(order);
 	return err;
 }
@@ -140,13 +157,8 @@ static int plan_rules(struct plan *plan, const struct running *running, const st
 	if (plan->old && rule_equal(&plan->old->rule, rule))
 		plan->new.rule.slot = plan->old->rule.slot;
 	if (edit->kind == EDIT_INSERT)
-		return rank_between(&plan->records, edit->number, &plan->new.rank);
-	if (edit->kind == EDIT_ADD) {
-		if (!running->last_rank || running->last_rank > UINT32_MAX - RANK_STEP)
-			return -EAGAIN;
-		plan->new.rank = running->last_rank + RANK_STEP;
-	}
-	return 0;
+		return rank_at_position(&plan->records, running, edit->number, &plan->new.rank);
+	return edit->kind == EDIT_ADD ? rank_last(running, &plan->new.rank) : 0;
 }
 
 /* ---- is there more to it than the tables? ---- */
