@@ -84,6 +84,31 @@ in_place() { # one rule of several is changed: what is in force stays where it i
 	equal handles "$(xfwd list -j | jq '[.rules[].handle] | unique | length')" 134
 }
 
+no_longer_needed() { # what the last rule of its kind needed goes with it
+	topology
+	load <<-END
+		drop in eth0 tcp to :1
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		dnat in eth0 tcp to :81 -> 127.0.0.1:80
+		dnat in eth0 tcp to :82 -> 10.0.0.2:8080
+	END
+	equal needed "$(needed)" "1 1"
+	xfwd delete 3
+	equal "without the one to loopback" "$(needed)" "1 0"
+	xfwd delete 2
+	equal "with one that forwards" "$(needed)" "1 0"
+	xfwd replace 4 drop in eth0 tcp to :82
+	equal "with none" "$(needed)" "0 0"
+	xfwd add dnat in eth0 tcp to :80 into 10.0.0.2:8080
+	equal "with one again" "$(needed)" "1 0"
+	xfwd delete dnat in eth0 tcp to :80 into 10.0.0.2:8080
+	equal "with none again" "$(needed)" "0 0"
+}
+
+needed() {
+	in_ns "$EDGE" sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth0.route_localnet | paste -sd " "
+}
+
 ruleset_id() { # of the map, and which of the two is in force
 	bpftool -j map dump pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/rulesets"
 	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" key 0 0 0 0 |
@@ -197,6 +222,7 @@ without_tcx() { # kernels before 6.6: clsact filters
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
 once "changing one rule in place" in_place
+once "sysctls that no rule needs any more" no_longer_needed
 once "apply keeps what stays" apply_keeps
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
