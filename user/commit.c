@@ -72,6 +72,7 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 {
 	struct running *running = &state->running;
 
+	state->slot = slot;
 	running->options = config->options;
 	running->record_count = config->rule_count;
 	running->action_count = config->rule_count;

@@ -108,6 +108,7 @@ static int read_running(struct state *state, const struct pins *pins)
 		return err;
 	}
 	state->running = value.running;
+	state->slot = active;
 	if (value.running.netns_cookie == state_netns_cookie())
 		return 0;
 	if (pins->named)
@@ -160,13 +161,9 @@ void state_close(struct state *state)
 static int read_rules(const struct state *state, struct config *config)
 {
 	const struct rule_record **order = NULL;
-	struct settings settings;
 	struct records records;
-	int err = state_settings(state, &settings);
+	int err = records_open(state, state->slot, &records);
 
-	if (err)
-		return err;
-	err = records_open(state, settings_active(&settings), &records);
 	if (!err)
 		err = records_order(&records, &order, &config->rule_count);
 	config->rule_room = config->rule_count;

@@ -57,6 +57,7 @@ struct running {
 struct state {
 	int map[MAP_COUNT]; /* -1: not open */
 	struct running running;
+	__u32 slot; /* that `running` is of */
 };
 
 /*
