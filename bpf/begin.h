@@ -45,8 +45,13 @@ static __always_inline struct flow_request *request_new(const struct packet *p)
 	return req;
 }
 
-static __always_inline int rule_translates(const struct rule_action *rule)
+/* Does a rule translate what would answer a packet? */
+static __always_inline int answer_is_translated(const struct packet *p,
+						const struct flow_key4 *answer, enum stage stage,
+						__u32 ifindex)
 {
+	const struct rule_action *rule = rule_find_in(ROOM_ANSWER, p, answer, stage, ifindex);
+
 	return rule && rule->kind != RULE_ACCEPT && rule->kind != RULE_DROP;
 }
 
@@ -92,17 +97,17 @@ static __always_inline int answer_is_taken(struct packet *p)
 	key_reverse(&p->tuple, &answer);
 	if (p->hook == HOOK_TC_INGRESS) {
 		if (p->tuple.proto != IPPROTO_UDP ||
-		    !rule_translates(rule_find(p, &answer, STAGE_OUT, p->ifindex)))
+		    !answer_is_translated(p, &answer, STAGE_OUT, p->ifindex))
 			return 0;
 		route_find(p, &p->tuple);
 		return route_is_local(p) && socket_exists(p, &p->tuple);
 	}
-	if (p->came_from && rule_translates(rule_find(p, &answer, STAGE_OUT, p->came_from)))
+	if (p->came_from && answer_is_translated(p, &answer, STAGE_OUT, p->came_from))
 		return 1;
 	if (p->tuple.proto == IPPROTO_ICMP ||
 	    (p->tuple.proto == IPPROTO_TCP && !(p->settings->flags & SETTING_TCP_LOOSE)))
 		return 0;
-	return rule_translates(rule_find(p, &answer, STAGE_IN, p->ifindex));
+	return answer_is_translated(p, &answer, STAGE_IN, p->ifindex);
 }
 
 /* A packet that no rule translates: a flow without translation, if its answer would be taken. */
@@ -164,7 +169,7 @@ static __always_inline enum verdict claim_off_sockets(struct packet *p, struct f
 /* The stage out of a packet that stage in translated, when its route is known. */
 static __always_inline enum verdict begin_out(struct packet *p, struct flow_request *req)
 {
-	struct rule_action *rule = NULL;
+	const struct rule_action *rule = NULL;
 
 	if (route_is_local(p)) {
 		req->to_local = FLOW_TO_LOCAL;
@@ -218,7 +223,7 @@ static __always_inline enum verdict begin_destination(struct packet *p,
 /* Ingress: the stage in, as netfilter's PREROUTING. */
 static __always_inline enum verdict begin_ingress(struct packet *p)
 {
-	struct rule_action *rule = rule_find(p, &p->tuple, STAGE_IN, p->ifindex);
+	const struct rule_action *rule = rule_find(p, &p->tuple, STAGE_IN, p->ifindex);
 
 	if (!rule)
 		return begin_tracked(p);
@@ -268,7 +273,7 @@ static __always_inline enum verdict begin_aside(struct packet *p)
  */
 static __always_inline enum verdict begin_egress(struct packet *p)
 {
-	struct rule_action *rule;
+	const struct rule_action *rule;
 	struct flow_request *req;
 	struct flow_key4 answer;
 	enum verdict verdict;

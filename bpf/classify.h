@@ -7,13 +7,31 @@
 #include "maps.h"
 #include "packet.h"
 
-/* What is asked of the classifier. */
+/* What is asked of the classifier, and its answer. */
 struct rule_query {
 	struct flow_key4 tuple;
 	__u32 ifindex;
 	__u32 stage;
 	__u32 active;
+	__u32 pad;
+	struct rule_action action; /* of the rule found */
 };
+
+/* A packet may be under a rule of each stage, and its answer be asked for, all at one time. */
+enum rule_room {
+	ROOM_IN = STAGE_IN,
+	ROOM_OUT = STAGE_OUT,
+	ROOM_ANSWER,
+	ROOM_COUNT,
+};
+
+/* Off the stack, which is 512 bytes for a program and all that it calls. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ROOM_COUNT);
+	__type(key, __u32);
+	__type(value, struct rule_query);
+} rule_queries SEC(".maps");
 
 static __always_inline void query_key(struct rule_key *key, const struct rule_query *query)
 {
@@ -46,7 +64,7 @@ static __always_inline void key_mask(struct rule_key *masked, const struct rule_
 struct classification {
 	const struct ruleset *set;
 	void *index;
-	const struct rule_ref *best; /* NULL: none yet */
+	const struct rule_entry *best; /* NULL: none yet */
 	struct rule_key key;
 };
 
@@ -54,7 +72,7 @@ struct classification {
 static long classify_mask(__u32 i, struct classification *c)
 {
 	const struct rule_mask *mask;
-	const struct rule_ref *found;
+	const struct rule_entry *found;
 	struct rule_key masked;
 	__u32 stage = c->key.stage & 1;
 
@@ -63,7 +81,7 @@ static long classify_mask(__u32 i, struct classification *c)
 	mask = &c->set->masks[stage][FAMILY_IP4][i];
 	if (c->best && mask->best_rank > c->best->rank)
 		return 1;
-	key_mask(&masked, &c->key, mask, i);
+	key_mask(&masked, &c->key, mask, RULE_KEY_MASK(FAMILY_IP4, i));
 	found = bpf_map_lookup_elem(c->index, &masked);
 	if (found && (!c->best || found->rank < c->best->rank))
 		c->best = found;
@@ -71,52 +89,59 @@ static long classify_mask(__u32 i, struct classification *c)
 }
 
 /*
- * The first rule in the user's order that matches, as its position in the actions; -1 if none does.
- * A function of its own to the verifier: it is checked once, not in every place that calls it.
+ * Finds the first rule in the user's order that matches: 1, with its action in the query, or 0. A
+ * function of its own to the verifier: it is checked once, not in every place that calls it. Such a
+ * function returns numbers only, which is why the action is copied.
  */
-__attribute__((noinline)) int classify(const struct rule_query *query)
+__attribute__((noinline)) int classify(struct rule_query *query)
 {
 	struct classification c;
 	__u32 zero = 0, active;
 	void *inner;
 
 	if (!query)
-		return -1;
+		return 0;
 	active = query->active;
 	inner = bpf_map_lookup_elem(&rulesets, &active);
 	c.index = bpf_map_lookup_elem(&rule_indexes, &active);
 	if (!inner || !c.index)
-		return -1;
+		return 0;
 	c.set = bpf_map_lookup_elem(inner, &zero);
 	if (!c.set)
-		return -1;
+		return 0;
 	if (!(c.set->interfaces[query->stage & 1] & RULESET_INTERFACE(query->ifindex)))
-		return -1;
+		return 0;
 	c.best = NULL;
 	query_key(&c.key, query);
 	loop(XFWD_MASKS_MAX, XFWD_MASKS_MAX, classify_mask, &c);
-	return c.best ? (int)c.best->action : -1;
+	if (!c.best)
+		return 0;
+	query->action = c.best->action;
+	return 1;
 }
 
-/* The action of the rule that covers the packet at this stage, or NULL. */
-static __always_inline struct rule_action *
+/* The action of the rule that covers the packet at this stage, or NULL. It stays in its room. */
+static __always_inline const struct rule_action *rule_find_in(enum rule_room room,
+							      const struct packet *p,
+							      const struct flow_key4 *tuple,
+							      enum stage stage, __u32 ifindex)
+{
+	__u32 at = room;
+	struct rule_query *query = bpf_map_lookup_elem(&rule_queries, &at);
+
+	if (!query)
+		return NULL;
+	query->tuple = *tuple;
+	query->ifindex = ifindex;
+	query->stage = stage;
+	query->active = p->generation & 1;
+	return classify(query) ? &query->action : NULL;
+}
+
+static __always_inline const struct rule_action *
 rule_find(const struct packet *p, const struct flow_key4 *tuple, enum stage stage, __u32 ifindex)
 {
-	struct rule_query query = {
-		.tuple = *tuple,
-		.ifindex = ifindex,
-		.stage = stage,
-		.active = p->generation & 1,
-	};
-	__u32 active = query.active;
-	void *actions;
-	int at;
-
-	at = classify(&query);
-	if (at < 0)
-		return NULL;
-	actions = bpf_map_lookup_elem(&rule_actions, &active);
-	return actions ? bpf_map_lookup_elem(actions, &at) : NULL;
+	return rule_find_in((enum rule_room)stage, p, tuple, stage, ifindex);
 }
 
 #endif

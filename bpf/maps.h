@@ -122,23 +122,9 @@ struct {
 			__uint(type, BPF_MAP_TYPE_HASH);
 			__uint(max_entries, 1);
 			__uint(key_size, sizeof(struct rule_key));
-			__uint(value_size, sizeof(struct rule_ref));
+			__uint(value_size, sizeof(struct rule_entry));
 		});
 } rule_indexes SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 2);
-	__type(key, __u32);
-	__array(
-		values, struct {
-			__uint(type, BPF_MAP_TYPE_ARRAY);
-			__uint(map_flags, BPF_F_INNER_MAP);
-			__uint(max_entries, 1);
-			__uint(key_size, sizeof(__u32));
-			__uint(value_size, sizeof(struct rule_action));
-		});
-} rule_actions SEC(".maps");
 
 /* Counters of rules, in chunks, so that more rules never need the counters of others to move. */
 struct {

@@ -18,7 +18,7 @@ static __always_inline enum verdict judge_stage(struct packet *p, const struct f
 						enum stage stage, __u32 *slot)
 {
 	__u32 ifindex = p->ifindex;
-	struct rule_action *rule;
+	const struct rule_action *rule;
 
 	*slot = 0;
 	if (stage == STAGE_OUT && p->hook != HOOK_TC_EGRESS) {
@@ -167,7 +167,9 @@ static __always_inline enum verdict ingress_exception(const struct packet *p, co
 /* The next hop: the one that the flow keeps, or what routing says now. */
 static __always_inline void ingress_route(struct packet *p, struct flow4 *f)
 {
-	struct flow_key4 to = { .daddr = f->daddr, .dport = f->flow.dport, .proto = p->tuple.proto };
+	struct flow_key4 to = { .daddr = f->daddr,
+				.dport = f->flow.dport,
+				.proto = p->tuple.proto };
 
 	if (p->hop.route == ROUTE_UNKNOWN) {
 		if (route_recall(p, &f->flow))

@@ -2,8 +2,8 @@
 /*
  * The compiled rules: what user space writes and the classifier reads.
  *
- * A ruleset is three inner maps that are replaced together: the masks, an index from masked packet
- * to rule, and the rules' actions. `settings.generation` says which of two sets is in force.
+ * A ruleset is two inner maps that are replaced together: the masks, and an index from masked packet
+ * to what its rule does. `settings.generation` says which of two sets is in force.
  *
  * Classification is tuple-space search: each distinct combination of masks in use is one hash
  * lookup. Among the rules that match, the lowest rank wins: the user's order, as in netfilter.
@@ -40,8 +40,11 @@ struct rule_key {
 	__be16 dport;
 	__u8 proto;
 	__u8 stage; /* enum stage */
-	__u16 mask; /* position in ruleset.masks; never masked */
+	__u16 mask; /* RULE_KEY_MASK(); never masked */
 };
+
+/* Masks are counted for each stage and family, but all of them share one index. */
+#define RULE_KEY_MASK(family, position) ((family)*XFWD_MASKS_MAX + (position))
 
 struct rule_mask {
 	struct rule_key bits; /* stage is all ones; mask is 0 */
@@ -55,11 +58,6 @@ struct ruleset {
 	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */
 	__u32 mask_count[STAGE_COUNT][FAMILY_COUNT];
 	struct rule_mask masks[STAGE_COUNT][FAMILY_COUNT][XFWD_MASKS_MAX];
-};
-
-struct rule_ref {
-	__u32 rank; /* position in the user's order, from 0 */
-	__u32 action; /* position in the actions */
 };
 
 enum rule_action_kind {
@@ -88,6 +86,13 @@ struct rule_action {
 	__u16 match_port_min; /* host byte order; with RULE_PORT_SHIFT */
 	__u16 pad;
 	__u32 slot; /* of its counters, from 1 */
+} __attribute__((aligned(8))); /* it is copied, in words */
+
+/* The index's value. The action is in it, and not in a map of its own, to save a memory access. */
+struct rule_entry {
+	__u32 rank; /* position in the user's order, from 0 */
+	__u32 pad;
+	struct rule_action action;
 };
 
 /* Per CPU, in chunks of XFWD_COUNTER_CHUNK: slot / chunk size, then slot % chunk size. */
@@ -132,8 +137,8 @@ struct iface {
 
 _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
 _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
-_Static_assert(sizeof(struct rule_ref) == 8, "no hidden padding");
 _Static_assert(sizeof(struct rule_action) == 48, "no hidden padding");
+_Static_assert(sizeof(struct rule_entry) == 56, "no hidden padding");
 _Static_assert(sizeof(struct settings) == 52, "no hidden padding");
 _Static_assert(sizeof(struct iface) == 16, "no hidden padding");
 

@@ -40,7 +40,7 @@ static void note_missing(const struct config *config, const struct netdevs *devs
 static void ranks_spread(struct tables *tables)
 {
 	for (size_t i = 0; i < tables->entry_count; i++)
-		tables->refs[i].rank = rank_at(tables->refs[i].rank);
+		tables->entries[i].rank = rank_at(tables->entries[i].rank);
 	for (int stage = 0; stage < STAGE_COUNT; stage++) {
 		for (int family = 0; family < FAMILY_COUNT; family++) {
 			struct rule_mask *masks = tables->ruleset->masks[stage][family];
@@ -75,7 +75,7 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 	state->slot = slot;
 	running->options = config->options;
 	running->record_count = config->rule_count;
-	running->action_count = config->rule_count;
+	running->freed = 0;
 	running->last_rank = config->rule_count ? rank_at(config->rule_count - 1) : 0;
 	running->pending = 0;
 	running->interface_count = config->interface_count;

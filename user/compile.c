@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The compiler: turns the rules, in their order, into masks, index entries and actions.
+ * The compiler: turns the rules, in their order, into masks and index entries.
  *
  * Owns what a rule means as masks and values: which protocols it expands to, how a range of ports
  * becomes prefixes, which family's list it belongs to. ruleset.h says how the tables are searched.
@@ -47,7 +47,7 @@ struct compiler {
 
 /* The rule that entries are being made for. */
 struct subject {
-	struct rule_ref ref;
+	struct rule_entry entry;
 	enum stage stage;
 	enum family family;
 };
@@ -82,7 +82,7 @@ static int mask_position(struct compiler *compiler, const struct subject *subjec
 	if (*count == XFWD_MASKS_MAX)
 		return -E2BIG;
 	masks[*count].bits = *bits;
-	masks[*count].best_rank = subject->ref.rank;
+	masks[*count].best_rank = subject->entry.rank;
 	buckets[i] = ++*count;
 	return *count - 1;
 }
@@ -94,8 +94,8 @@ static int pattern_add(struct compiler *compiler, const struct subject *subject,
 
 	if (position < 0)
 		return position;
-	pattern->value.mask = position;
-	return tables_add(compiler->tables, &pattern->value, subject->ref);
+	pattern->value.mask = RULE_KEY_MASK(subject->family, position);
+	return tables_add(compiler->tables, &pattern->value, &subject->entry);
 }
 
 static bool range_given(struct port_range range)
@@ -232,33 +232,6 @@ static enum family rule_family(const struct rule *rule)
 	return FAMILY_IP4;
 }
 
-static int rule_compile(struct compiler *compiler, const struct rule *rule, uint32_t rank)
-{
-	struct subject subject = {
-		.ref = { .rank = rank, .action = rank },
-		.stage = rule->stage,
-		.family = rule_family(rule),
-	};
-	struct pattern pattern = {
-		.value.stage = rule->stage,
-		.bits.stage = 0xff,
-	};
-	__u64 interfaces = ~0ULL;
-	int err;
-
-	if (rule->ifname[0]) {
-		err = ifindex_find(compiler, rule->ifname, &pattern.value.ifindex);
-		if (err)
-			return err;
-		pattern.bits.ifindex = UINT32_MAX;
-		interfaces = RULESET_INTERFACE(pattern.value.ifindex);
-	}
-	compiler->tables->ruleset->interfaces[rule->stage] |= interfaces;
-	prefix_words(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
-	prefix_words(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
-	return protocols_add(compiler, &subject, rule, &pattern);
-}
-
 /* A range fills another of its size port by port; on the way out the ports matched are not ours. */
 static bool ports_shift(const struct rule *rule)
 {
@@ -288,6 +261,34 @@ static void action_fill(struct rule_action *action, const struct rule *rule)
 		action->flags |= RULE_PORT_RANDOM;
 }
 
+static int rule_compile(struct compiler *compiler, const struct rule *rule, uint32_t rank)
+{
+	struct subject subject = {
+		.entry.rank = rank,
+		.stage = rule->stage,
+		.family = rule_family(rule),
+	};
+	struct pattern pattern = {
+		.value.stage = rule->stage,
+		.bits.stage = 0xff,
+	};
+	__u64 interfaces = ~0ULL;
+	int err;
+
+	action_fill(&subject.entry.action, rule);
+	if (rule->ifname[0]) {
+		err = ifindex_find(compiler, rule->ifname, &pattern.value.ifindex);
+		if (err)
+			return err;
+		pattern.bits.ifindex = UINT32_MAX;
+		interfaces = RULESET_INTERFACE(pattern.value.ifindex);
+	}
+	compiler->tables->ruleset->interfaces[rule->stage] |= interfaces;
+	prefix_words(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
+	prefix_words(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
+	return protocols_add(compiler, &subject, rule, &pattern);
+}
+
 int compile(const struct config *config, ifindex_of lookup, void *context, struct tables *tables,
 	    size_t *at)
 {
@@ -311,8 +312,7 @@ int compile(const struct config *config, ifindex_of lookup, void *context, struc
 	for (i = 0; i < config->rule_count; i++) {
 		err = rule_compile(&compiler, &config->rules[i], i);
 		if (err)
-			goto out;
-		action_fill(&tables->actions[i], &config->rules[i]);
+			break;
 	}
 
 out:

@@ -25,7 +25,6 @@
 struct in_force {
 	int ruleset;
 	int index;
-	int actions;
 	int records;
 };
 
@@ -33,7 +32,7 @@ struct in_force {
 struct store {
 	struct rule_key key;
 	bool was, is;
-	struct rule_ref before, after;
+	struct rule_entry before, after;
 };
 
 /* An edit, worked out: nothing is written yet. */
@@ -48,9 +47,7 @@ struct plan {
 	struct store *stores;
 	size_t count;
 	size_t room;
-	/* Of the rules that entries come to: at state->running.action_count. */
-	struct rule_action actions[HIDDEN_MAX + 1];
-	__u32 action_count;
+	__u32 comes, changes, goes; /* entries */
 };
 
 static int in_force_open(const struct state *state, const struct settings *settings,
@@ -60,16 +57,13 @@ static int in_force_open(const struct state *state, const struct settings *setti
 
 	maps->ruleset = state_inner(state, MAP_rulesets, slot);
 	maps->index = state_inner(state, MAP_rule_indexes, slot);
-	maps->actions = state_inner(state, MAP_rule_actions, slot);
 	maps->records = state_inner(state, MAP_rule_records, slot);
-	return maps->ruleset < 0 || maps->index < 0 || maps->actions < 0 || maps->records < 0
-		       ? -EAGAIN
-		       : 0;
+	return maps->ruleset < 0 || maps->index < 0 || maps->records < 0 ? -EAGAIN : 0;
 }
 
 static void in_force_close(const struct in_force *maps)
 {
-	const int fds[] = { maps->ruleset, maps->index, maps->actions, maps->records };
+	const int fds[] = { maps->ruleset, maps->index, maps->records };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		if (fds[i] >= 0)
@@ -202,6 +196,12 @@ static bool going_needs_more(const struct plan *plan)
 
 /* ---- index entries ---- */
 
+static bool store_stays(const struct store *store)
+{
+	return store->was == store->is &&
+	       (!store->is || !memcmp(&store->before, &store->after, sizeof(store->after)));
+}
+
 static struct store *store_find(const struct plan *plan, const struct rule_key *key)
 {
 	for (size_t i = 0; i < plan->count; i++)
@@ -288,8 +288,8 @@ static bool key_in_force(const struct plan *plan, const struct tables *tables, s
 
 	*key = tables->keys[entry];
 	masks = tables->ruleset->masks[key->stage][FAMILY_IP4];
-	at = mask_find(plan->set, key->stage, &masks[key->mask].bits);
-	key->mask = at;
+	at = mask_find(plan->set, key->stage, &masks[key->mask % XFWD_MASKS_MAX].bits);
+	key->mask = RULE_KEY_MASK(FAMILY_IP4, at);
 	return at >= 0;
 }
 
@@ -315,18 +315,10 @@ static int plan_old(struct plan *plan, const struct tables *tables)
 	return 0;
 }
 
-static struct rule_ref ref_of(struct plan *plan, const struct state *state, __u32 rank,
-			      const struct rule_action *action)
-{
-	plan->actions[plan->action_count] = *action;
-	return (struct rule_ref){ .rank = rank,
-				  .action = state->running.action_count + plan->action_count++ };
-}
-
 /* Those of the new one come, but where a rule before it hides them. */
-static int plan_new(struct plan *plan, const struct state *state, const struct tables *tables)
+static int plan_new(struct plan *plan, const struct tables *tables)
 {
-	struct rule_ref ref = ref_of(plan, state, plan->new.rank, &tables->actions[0]);
+	__u32 rank = plan->new.rank;
 	int stage = plan->new.rule.stage, at;
 
 	for (size_t i = 0; i < tables->entry_count; i++) {
@@ -334,17 +326,18 @@ static int plan_new(struct plan *plan, const struct state *state, const struct t
 		struct rule_key key = tables->keys[i];
 		struct store *store;
 
-		at = mask_merge(plan, stage, &masks[key.mask].bits, ref.rank);
+		at = mask_merge(plan, stage, &masks[key.mask % XFWD_MASKS_MAX].bits, rank);
 		if (at < 0)
 			return at;
-		key.mask = at;
+		key.mask = RULE_KEY_MASK(FAMILY_IP4, at);
 		store = store_add(plan, &key);
 		if (!store)
 			return -ENOMEM;
-		if (store->was && store->before.rank < ref.rank)
+		if (store->was && store->before.rank < rank)
 			continue;
 		store->is = true;
-		store->after = ref;
+		store->after = tables->entries[i];
+		store->after.rank = rank;
 	}
 	if (~plan->set->interfaces[stage] & tables->ruleset->interfaces[stage]) {
 		plan->set->interfaces[stage] |= tables->ruleset->interfaces[stage];
@@ -401,12 +394,11 @@ static int hidden_find(const struct plan *plan, const struct rule_record *hidden
 }
 
 /* Entries that would go have other rules behind them, which take them over. */
-static int plan_hidden(struct plan *plan, const struct state *state)
+static int plan_hidden(struct plan *plan)
 {
 	const struct rule_record *hidden[HIDDEN_MAX];
 	int count = hidden_find(plan, hidden), err;
 	struct rule rules[HIDDEN_MAX];
-	struct rule_ref refs[HIDDEN_MAX];
 	struct tables tables;
 
 	if (count <= 0)
@@ -420,8 +412,6 @@ static int plan_hidden(struct plan *plan, const struct state *state)
 		tables_free(&tables);
 		return -EAGAIN;
 	}
-	for (int i = 0; i < count; i++)
-		refs[i] = ref_of(plan, state, hidden[i]->rank, &tables.actions[i]);
 	for (size_t i = 0; i < tables.entry_count; i++) {
 		struct store *store;
 		struct rule_key key;
@@ -432,13 +422,14 @@ static int plan_hidden(struct plan *plan, const struct state *state)
 		if (!store || store->is)
 			continue;
 		store->is = true;
-		store->after = refs[tables.refs[i].action];
+		store->after = tables.entries[i];
+		store->after.rank = hidden[tables.entries[i].rank]->rank;
 	}
 	tables_free(&tables);
 	return 0;
 }
 
-static int plan_entries(struct plan *plan, const struct state *state)
+static int plan_entries(struct plan *plan)
 {
 	struct tables tables;
 	bool uncovers = false;
@@ -460,12 +451,25 @@ static int plan_entries(struct plan *plan, const struct state *state)
 	if (!err && plan->new.rule.handle) {
 		err = compile_rules(plan, &plan->new.rule, 1, &tables);
 		if (!err)
-			err = plan_new(plan, state, &tables);
+			err = plan_new(plan, &tables);
 		tables_free(&tables);
 	}
 	for (size_t i = 0; i < plan->count; i++)
 		uncovers = uncovers || !plan->stores[i].is;
-	return err || !uncovers ? err : plan_hidden(plan, state);
+	return err || !uncovers ? err : plan_hidden(plan);
+}
+
+/* For the second entry that is changed, the memory of the first would be used: see below. */
+static int plan_count(struct plan *plan)
+{
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct store *store = &plan->stores[i];
+
+		plan->comes += !store->was && store->is;
+		plan->goes += store->was && !store->is;
+		plan->changes += store->was && store->is && !store_stays(store);
+	}
+	return plan->changes > 1 ? -EAGAIN : 0;
 }
 
 /* Only a rule whose every key is there already can be there itself. */
@@ -488,7 +492,9 @@ static int plan_make(struct plan *plan, const struct state *state, const struct 
 	if ((plan->new.rule.handle &&coming_needs_more(state, pins, settings, plan)) ||
 	    (plan->old && going_needs_more(plan)))
 		return -EAGAIN;
-	err = plan_entries(plan, state);
+	err = plan_entries(plan);
+	if (!err)
+		err = plan_count(plan);
 	if (err || !may_be_double(plan))
 		return err;
 	if (!plan->records.list)
@@ -503,24 +509,24 @@ static int plan_make(struct plan *plan, const struct state *state, const struct 
 static int entries_update(const struct plan *plan, bool back)
 {
 	struct rule_key *keys = calloc(plan->count + 1, sizeof(*keys));
-	struct rule_ref *refs = calloc(plan->count + 1, sizeof(*refs));
-	int err = keys && refs ? 0 : -ENOMEM;
+	struct rule_entry *entries = calloc(plan->count + 1, sizeof(*entries));
+	int err = keys && entries ? 0 : -ENOMEM;
 	__u32 count = 0;
 
-	for (size_t i = 0; i < plan->count && !err; i++) {
-		const struct store *store = &plan->stores[i];
+	/* The one that is changed last: where there is no room for others, it is as it was. */
+	for (size_t i = 0; i < 2 * plan->count && !err; i++) {
+		const struct store *store = &plan->stores[i % plan->count];
 
-		if (!(back ? store->was : store->is) ||
-		    (store->was && store->is &&
-		     !memcmp(&store->before, &store->after, sizeof(store->after))))
+		if (!(back ? store->was : store->is) || store_stays(store) ||
+		    store->was != (i >= plan->count))
 			continue;
 		keys[count] = store->key;
-		refs[count++] = back ? store->before : store->after;
+		entries[count++] = back ? store->before : store->after;
 	}
 	if (!err && count)
-		err = bpf_map_update_batch(plan->maps.index, keys, refs, &count, NULL);
+		err = bpf_map_update_batch(plan->maps.index, keys, entries, &count, NULL);
 	free(keys);
-	free(refs);
+	free(entries);
 	return err;
 }
 
@@ -577,16 +583,10 @@ static int record_write(const struct plan *plan, __u32 at, const struct rule_rec
 }
 
 /* What no packet looks at before the index leads there. */
-static int write_beside(const struct state *state, const struct running *before,
-			const struct plan *plan, __u32 place)
+static int write_beside(const struct state *state, const struct plan *plan, __u32 place)
 {
 	int err = plan->new.rule.handle ? slots_make_room(state) : 0;
 
-	for (__u32 i = 0; i < plan->action_count && !err; i++) {
-		__u32 at = before->action_count + i;
-
-		err = bpf_map_update_elem(plan->maps.actions, &at, &plan->actions[i], BPF_ANY);
-	}
 	if (!err && !plan->old)
 		err = record_write(plan, place, &plan->new);
 	return err;
@@ -625,6 +625,26 @@ static int write_listed(const struct state *state, struct settings *settings,
 	return err;
 }
 
+/*
+ * What an entry had before lies in memory that the next one is written to. A packet may still read
+ * it: once an edit has freed any, the next that needs some waits until no program that was running
+ * still runs, which replacing an inner map, if only by itself, does.
+ */
+static int wait_for_readers(struct state *state, __u32 slot, const struct plan *plan)
+{
+	struct running *running = &state->running;
+	int err = 0;
+
+	if (running->freed && (plan->comes || plan->changes)) {
+		err = bpf_map_update_elem(state->map[MAP_rule_records], &slot, &plan->maps.records,
+					  BPF_ANY);
+		running->freed = 0;
+	}
+	if (plan->changes || plan->goes)
+		running->freed = 1;
+	return err;
+}
+
 static int plan_write(struct state *state, struct settings *settings, const struct plan *plan)
 {
 	struct running *running = &state->running, before = *running;
@@ -638,15 +658,18 @@ static int plan_write(struct state *state, struct settings *settings, const stru
 		if (plan->new.rank > running->last_rank)
 			running->last_rank = plan->new.rank;
 	}
-	err = write_beside(state, &before, plan, place);
-	running->action_count += plan->action_count;
+	err = write_beside(state, plan, place);
+	if (!err)
+		err = wait_for_readers(state, settings_active(settings), plan);
 	running->pending = 1;
 	if (!err)
 		err = state_write_running(state, settings_active(settings));
 	if (!err)
 		err = write_listed(state, settings, plan, place);
-	if (err)
+	if (err) {
 		*running = before;
+		running->freed = 1;
+	}
 	running->pending = 0;
 	state_write_running(state, settings_active(settings));
 	return err == -E2BIG ? -EAGAIN : err;
@@ -655,7 +678,7 @@ static int plan_write(struct state *state, struct settings *settings, const stru
 int edit(struct state *state, const struct pins *pins, const struct netdevs *devs,
 	 struct edit *edit)
 {
-	struct plan plan = { .devs = devs, .maps = { -1, -1, -1, -1 } };
+	struct plan plan = { .devs = devs, .maps = { -1, -1, -1 } };
 	struct settings settings;
 	int err = state_settings(state, &settings);
 

@@ -8,6 +8,10 @@
  * are, and never a third state, however many entries there are to write; but of two packets that
  * come meanwhile the first may meet the new rules and the second the old ones.
  *
+ * Nor does it meet what is half of one: an entry's memory is used anew only when no packet can be
+ * reading it. So of the entries that are there one at most is changed, and an edit after one that
+ * freed some waits for a moment.
+ *
  * What a killed process leaves. All entries that come are written in one call into the kernel, and
  * all that go in another, which nothing interrupts. `running.pending` is set meanwhile: the rules in
  * force are then the old or the new ones, or, where a rule was replaced by one for other packets,

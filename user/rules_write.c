@@ -4,7 +4,6 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "records.h"
@@ -21,7 +20,6 @@ struct inner_maps {
 	int records;
 	int ruleset;
 	int index;
-	int actions;
 };
 
 static int inner_create(const char *name, enum bpf_map_type type, const __u32 sizes[2], __u32 room,
@@ -38,21 +36,18 @@ static int inner_create_all(struct inner_maps *inner, const struct config *confi
 {
 	static const __u32 records[] = { sizeof(__u32), sizeof(struct rule_record) };
 	static const __u32 ruleset[] = { sizeof(__u32), sizeof(struct ruleset) };
-	static const __u32 actions[] = { sizeof(__u32), sizeof(struct rule_action) };
-	static const __u32 index[] = { sizeof(struct rule_key), sizeof(struct rule_ref) };
+	static const __u32 index[] = { sizeof(struct rule_key), sizeof(struct rule_entry) };
 	__u32 rules = with_room(config->rule_count), entries = with_room(tables->entry_count);
 
 	inner->records =
 		inner_create("rule_records", BPF_MAP_TYPE_ARRAY, records, rules, RECORDS_MAP_FLAGS);
 	inner->ruleset = inner_create("ruleset", BPF_MAP_TYPE_ARRAY, ruleset, 1, 0);
 	inner->index = inner_create("rule_index", BPF_MAP_TYPE_HASH, index, entries, 0);
-	inner->actions =
-		inner_create("rule_actions", BPF_MAP_TYPE_ARRAY, actions, rules, BPF_F_INNER_MAP);
 	if (inner->records < 0)
 		return inner->records;
 	if (inner->ruleset < 0)
 		return inner->ruleset;
-	return inner->index < 0 ? inner->index : inner->actions < 0 ? inner->actions : 0;
+	return inner->index < 0 ? inner->index : 0;
 }
 
 static int batch_update(int fd, const void *keys, const void *values, __u32 count)
@@ -62,30 +57,14 @@ static int batch_update(int fd, const void *keys, const void *values, __u32 coun
 	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
 }
 
-/* Fills an array map from an array. */
-static int array_write(int fd, const void *values, __u32 count)
-{
-	__u32 *keys = calloc(count + 1, sizeof(*keys));
-	int err = keys ? 0 : -ENOMEM;
-
-	for (__u32 i = 0; i < count && keys; i++)
-		keys[i] = i;
-	if (!err)
-		err = batch_update(fd, keys, values, count);
-	free(keys);
-	return err;
-}
-
 /* All but the records. */
 static int inner_fill(const struct inner_maps *inner, const struct tables *tables)
 {
-	int err = array_write(inner->ruleset, tables->ruleset, 1);
+	__u32 zero = 0;
+	int err = bpf_map_update_elem(inner->ruleset, &zero, tables->ruleset, BPF_ANY);
 
-	if (!err)
-		err = batch_update(inner->index, tables->keys, tables->refs, tables->entry_count);
-	if (!err)
-		err = array_write(inner->actions, tables->actions, tables->action_count);
-	return err;
+	return err ? err
+		   : batch_update(inner->index, tables->keys, tables->entries, tables->entry_count);
 }
 
 /* An inner map's way into the outer one, which then keeps it. */
@@ -102,7 +81,7 @@ static int link_make(void *context)
 	return bpf_map_update_elem(link->outer, &link->slot, &link->inner, BPF_ANY);
 }
 
-#define LINKS_MAX 3
+#define LINKS_MAX 2
 
 /* At most LINKS_MAX. */
 static int links_make(struct link *links, size_t count)
@@ -130,8 +109,7 @@ static int inner_write(const struct state *state, __u32 slot, const struct inner
 {
 	struct link records = { state->map[MAP_rule_records], slot, inner->records };
 	struct link others[] = { { state->map[MAP_rulesets], slot, inner->ruleset },
-				 { state->map[MAP_rule_indexes], slot, inner->index },
-				 { state->map[MAP_rule_actions], slot, inner->actions } };
+				 { state->map[MAP_rule_indexes], slot, inner->index } };
 	struct task linking = { 0 };
 	int err = records_write(inner->records, config), failed;
 
@@ -150,7 +128,7 @@ int rules_write(const struct state *state, __u32 slot, const struct config *conf
 {
 	struct inner_maps inner;
 	int err = inner_create_all(&inner, config, tables);
-	const int fds[] = { inner.records, inner.ruleset, inner.index, inner.actions };
+	const int fds[] = { inner.records, inner.ruleset, inner.index };
 
 	if (!err)
 		err = inner_write(state, slot, &inner, config, tables);

@@ -24,7 +24,6 @@
 	X(hops_in_use) \
 	X(rulesets) \
 	X(rule_indexes) \
-	X(rule_actions) \
 	X(rule_counters) \
 	X(verdict_counters) \
 	X(sweepers) \
@@ -44,11 +43,11 @@ enum state_map {
 struct running {
 	__u64 netns_cookie; /* which namespace: a name may be taken by another later */
 	__u32 record_count; /* records in use are below; those of deleted rules are among them */
-	__u32 action_count; /* likewise */
 	__u32 last_rank; /* the highest given; 0: none */
 	__u32 next_handle; /* handles are never given twice */
 	__u32 next_slot; /* counter slots in use are below */
 	__u32 interface_count;
+	__u32 freed; /* memory of the index in force may be used anew: see edit() */
 	__u32 pending; /* what is listed may not be what is in force: see edit() */
 	struct options options;
 	struct interface interfaces[XFWD_INTERFACES_MAX];

@@ -55,10 +55,10 @@ static int entries_resize(struct tables *tables, size_t room)
 		return -ENOMEM;
 	tables->keys = grown;
 
-	grown = reallocarray(tables->refs, room, sizeof(*tables->refs));
+	grown = reallocarray(tables->entries, room, sizeof(*tables->entries));
 	if (!grown)
 		return -ENOMEM;
-	tables->refs = grown;
+	tables->entries = grown;
 
 	buckets = calloc(room, 2 * sizeof(*buckets));
 	if (!buckets)
@@ -72,7 +72,7 @@ static int entries_resize(struct tables *tables, size_t room)
 	return 0;
 }
 
-int tables_add(struct tables *tables, const struct rule_key *key, struct rule_ref ref)
+int tables_add(struct tables *tables, const struct rule_key *key, const struct rule_entry *entry)
 {
 	uint32_t *bucket = entry_bucket(tables, key);
 	int err;
@@ -87,7 +87,7 @@ int tables_add(struct tables *tables, const struct rule_key *key, struct rule_re
 		bucket = entry_bucket(tables, key);
 	}
 	tables->keys[tables->entry_count] = *key;
-	tables->refs[tables->entry_count] = ref;
+	tables->entries[tables->entry_count] = *entry;
 	*bucket = ++tables->entry_count;
 	return 0;
 }
@@ -98,11 +98,8 @@ int tables_init(struct tables *tables, size_t rule_count)
 
 	memset(tables, 0, sizeof(*tables));
 	tables->ruleset = calloc(1, sizeof(*tables->ruleset));
-	/* One more, so that no rules is not mistaken for no memory. */
-	tables->actions = calloc(rule_count + 1, sizeof(*tables->actions));
-	if (!tables->ruleset || !tables->actions)
+	if (!tables->ruleset)
 		return -ENOMEM;
-	tables->action_count = rule_count;
 
 	/* Most rules are one entry. */
 	while (room < rule_count)
@@ -114,9 +111,8 @@ void tables_free(struct tables *tables)
 {
 	free(tables->ruleset);
 	free(tables->keys);
-	free(tables->refs);
+	free(tables->entries);
 	free(tables->buckets);
-	free(tables->actions);
 	memset(tables, 0, sizeof(*tables));
 }
 
@@ -136,12 +132,12 @@ static void key_and(const struct rule_key *packet, const struct rule_key *bits,
 	key->stage = packet->stage & bits->stage;
 }
 
-const struct rule_action *tables_classify(const struct tables *tables,
-					  const struct rule_key *packet, enum family family)
+const struct rule_entry *tables_classify(const struct tables *tables, const struct rule_key *packet,
+					 enum family family)
 {
 	const struct rule_mask *masks = tables->ruleset->masks[packet->stage][family];
 	uint32_t count = tables->ruleset->mask_count[packet->stage][family], entry, i;
-	const struct rule_ref *best = NULL;
+	const struct rule_entry *best = NULL;
 	struct rule_key key;
 
 	if (!(tables->ruleset->interfaces[packet->stage] & RULESET_INTERFACE(packet->ifindex)))
@@ -150,12 +146,12 @@ const struct rule_action *tables_classify(const struct tables *tables,
 		if (best && masks[i].best_rank > best->rank)
 			break;
 		key_and(packet, &masks[i].bits, &key);
-		key.mask = i;
+		key.mask = RULE_KEY_MASK(family, i);
 		entry = *entry_bucket(tables, &key);
-		if (entry && (!best || tables->refs[entry - 1].rank < best->rank))
-			best = &tables->refs[entry - 1];
+		if (entry && (!best || tables->entries[entry - 1].rank < best->rank))
+			best = &tables->entries[entry - 1];
 	}
-	return best ? &tables->actions[best->action] : NULL;
+	return best;
 }
 
 static const char *const stage_names[STAGE_COUNT] = { "in", "out" };
@@ -234,15 +230,20 @@ static void masks_print(const struct ruleset *ruleset, enum stage stage, enum fa
 	}
 }
 
-static void entry_print(const struct tables *tables, size_t entry, FILE *out)
+static enum family key_family(const struct rule_key *key)
 {
-	const struct rule_key *key = &tables->keys[entry];
-	const struct rule_ref *ref = &tables->refs[entry];
-	enum family family = tables->actions[ref->action].family;
+	return key->mask / XFWD_MASKS_MAX;
+}
+
+static void entry_print(const struct tables *tables, size_t at, FILE *out)
+{
+	const struct rule_key *key = &tables->keys[at];
+	uint32_t position = key->mask % XFWD_MASKS_MAX;
+	enum family family = key_family(key);
 
 	fprintf(out, "entry %s %s %u: rank %u", stage_names[key->stage], family_names[family],
-		key->mask, ref->rank);
-	fields_print(&tables->ruleset->masks[key->stage][family][key->mask].bits, key, family, out);
+		position, tables->entries[at].rank);
+	fields_print(&tables->ruleset->masks[key->stage][family][position].bits, key, family, out);
 }
 
 /* All zeroes: the rule gives no address. */
@@ -258,9 +259,18 @@ static void addresses_print(const struct rule_action *action, FILE *out)
 		fprintf(out, "-%s", inet_ntop(family, action->addr_max, text, sizeof(text)));
 }
 
-static void action_print(const struct rule_action *action, size_t position, FILE *out)
+/* Entries of one rule follow each other, mostly with one action: it is printed once. */
+static bool action_is_new(const struct tables *tables, size_t at)
 {
-	fprintf(out, "action %zu: %s %s slot %u", position, rule_kind_names[action->kind],
+	return !at ||
+	       memcmp(&tables->entries[at], &tables->entries[at - 1], sizeof(*tables->entries));
+}
+
+static void action_print(const struct rule_entry *entry, FILE *out)
+{
+	const struct rule_action *action = &entry->action;
+
+	fprintf(out, "action %u: %s %s slot %u", entry->rank, rule_kind_names[action->kind],
 		family_names[action->family], action->slot);
 	addresses_print(action, out);
 	if (action->flags & RULE_PORT_SET)
@@ -286,6 +296,8 @@ void tables_print(const struct tables *tables, FILE *out)
 	}
 	for (i = 0; i < tables->entry_count; i++)
 		entry_print(tables, i, out);
-	for (i = 0; i < tables->action_count; i++)
-		action_print(&tables->actions[i], i, out);
+	for (i = 0; i < tables->entry_count; i++) {
+		if (action_is_new(tables, i))
+			action_print(&tables->entries[i], out);
+	}
 }

@@ -9,13 +9,11 @@
 
 struct tables {
 	struct ruleset *ruleset;
-	struct rule_key *keys; /* index entries: keys[i] -> refs[i] */
-	struct rule_ref *refs;
+	struct rule_key *keys; /* the index: keys[i] -> entries[i] */
+	struct rule_entry *entries;
 	size_t entry_count;
 	size_t entry_room; /* a power of two */
 	uint32_t *buckets; /* keys by hash: 2 * entry_room of position + 1; 0: empty */
-	struct rule_action *actions; /* one a rule, in the user's order */
-	size_t action_count;
 };
 
 /* Empty tables with room for that many rules; tables_free() in any case. 0, -ENOMEM, -E2BIG. */
@@ -25,7 +23,7 @@ void tables_free(struct tables *tables);
  * An index entry. Rules come in order of rank, so of two with the same key the first one stays, as
  * it must. 0, -ENOMEM, -E2BIG.
  */
-int tables_add(struct tables *tables, const struct rule_key *key, struct rule_ref ref);
+int tables_add(struct tables *tables, const struct rule_key *key, const struct rule_entry *entry);
 uint32_t rule_key_hash(const struct rule_key *key);
 bool rule_key_equal(const struct rule_key *a, const struct rule_key *b);
 /* Text form, stable, for tests. */
@@ -33,9 +31,9 @@ void tables_print(const struct tables *tables, FILE *out);
 
 /*
  * The classifier in plain C over the same tables: what the BPF program computes. The packet has its
- * stage, and mask 0. Returns the action, or NULL.
+ * stage, and mask 0. Returns the entry of the rule that covers it, or NULL.
  */
-const struct rule_action *tables_classify(const struct tables *tables,
-					  const struct rule_key *packet, enum family family);
+const struct rule_entry *tables_classify(const struct tables *tables, const struct rule_key *packet,
+					 enum family family);
 
 #endif

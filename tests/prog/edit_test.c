@@ -41,7 +41,6 @@ static struct harness harness;
 
 struct in_force {
 	int index;
-	int actions;
 	struct ruleset set;
 	struct records records;
 	const struct rule_record **order;
@@ -61,7 +60,6 @@ static void in_force_open(struct in_force *now)
 	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &now->set), 0);
 	close(fd);
 	now->index = state_inner(state, MAP_rule_indexes, slot);
-	now->actions = state_inner(state, MAP_rule_actions, slot);
 	assert_int_equal(records_open(state, slot, &now->records), 0);
 	assert_int_equal(records_order(&now->records, &now->order, &now->count), 0);
 }
@@ -69,7 +67,6 @@ static void in_force_open(struct in_force *now)
 static void in_force_close(struct in_force *now)
 {
 	close(now->index);
-	close(now->actions);
 	free(now->order);
 	records_close(&now->records);
 }
@@ -99,19 +96,18 @@ static void entry_is_there(const struct in_force *now, const struct tables *want
 	enum stage stage = key.stage;
 	const struct rule_mask *masks = now->set.masks[stage][FAMILY_IP4];
 	__u32 at = 0, count = now->set.mask_count[stage][FAMILY_IP4];
-	struct rule_action action;
-	struct rule_ref ref;
+	struct rule_entry found;
 
 	while (at < count &&
-	       !rule_key_equal(&masks[at].bits, &want->ruleset->masks[stage][0][key.mask].bits))
+	       !rule_key_equal(&masks[at].bits,
+			       &want->ruleset->masks[stage][FAMILY_IP4][key.mask].bits))
 		at++;
 	assert_true(at < count);
 	key.mask = at;
-	assert_int_equal(bpf_map_lookup_elem(now->index, &key, &ref), 0);
-	assert_int_equal(ref.rank, now->order[want->refs[entry].rank]->rank);
-	assert_true(masks[at].best_rank <= ref.rank);
-	assert_int_equal(bpf_map_lookup_elem(now->actions, &ref.action, &action), 0);
-	assert_memory_equal(&action, &want->actions[want->refs[entry].action], sizeof(action));
+	assert_int_equal(bpf_map_lookup_elem(now->index, &key, &found), 0);
+	assert_int_equal(found.rank, now->order[want->entries[entry].rank]->rank);
+	assert_true(masks[at].best_rank <= found.rank);
+	assert_memory_equal(&found.action, &want->entries[entry].action, sizeof(found.action));
 }
 
 static void is_in_force(const struct config *config)

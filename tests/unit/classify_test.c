@@ -230,7 +230,7 @@ static void mismatch(const struct rule *rules, size_t count, const struct packet
 static void packets_compare(uint64_t *random, const struct rule *rules, size_t count,
 			    const struct tables *tables, size_t *matched)
 {
-	const struct rule_action *action;
+	const struct rule_entry *entry;
 	struct packet packet;
 	struct rule_key key;
 	long expected, found;
@@ -239,8 +239,8 @@ static void packets_compare(uint64_t *random, const struct rule *rules, size_t c
 	for (i = 0; i < PACKETS; i++) {
 		random_packet(random, rules, count, &packet);
 		key = packet_key(&packet);
-		action = tables_classify(tables, &key, FAMILY_IP4);
-		found = action ? action - tables->actions : -1;
+		entry = tables_classify(tables, &key, FAMILY_IP4);
+		found = entry ? (long)entry->rank : -1;
 		expected = first_match(rules, count, &packet);
 		if (found != expected)
 			mismatch(rules, count, &packet, expected, found);
@@ -266,7 +266,7 @@ static void tables_check(const struct tables *tables)
 		key = &tables->keys[i];
 		mask = &tables->ruleset->masks[key->stage][FAMILY_IP4][key->mask];
 		assert_true(key->mask < tables->ruleset->mask_count[key->stage][FAMILY_IP4]);
-		assert_true(tables->refs[i].rank >= mask->best_rank);
+		assert_true(tables->entries[i].rank >= mask->best_rank);
 		value = (const uint8_t *)key;
 		bits = (const uint8_t *)&mask->bits;
 		for (j = 0; j < offsetof(struct rule_key, mask); j++)
