@@ -182,6 +182,8 @@ static void note_addr4(struct netdev *dev, const struct addr_message *m, bool gl
 /* One that is not yet known to be unique will do while there is no other. */
 static void note_addr6(struct netdev *dev, const struct addr_message *m, bool global)
 {
+	if (global && m->flags & IFA_F_PERMANENT)
+		dev->has_fixed6 = true;
 	if (!global || dev->has_addr6 ||
 	    m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED | IFA_F_DEPRECATED))
 		return;
@@ -369,6 +371,52 @@ int netdev_addresses(struct netdev_address **list, size_t *count)
 
 	*list = addresses.list;
 	*count = addresses.count;
+	return err;
+}
+
+struct indexes {
+	unsigned int *list;
+	size_t count;
+};
+
+static int read_oif(const struct nlattr *attr, void *context)
+{
+	if (mnl_attr_get_type(attr) == RTA_OIF)
+		*(unsigned int *)context = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+static int add_advertised(const struct nlmsghdr *msg, void *context)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(msg);
+	struct indexes *indexes = context;
+	unsigned int *more;
+
+	if (route->rtm_protocol != RTPROT_RA || route->rtm_dst_len)
+		return MNL_CB_OK;
+	more = realloc(indexes->list, (indexes->count + 1) * sizeof(*more));
+	if (!more) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	indexes->list = more;
+	more[indexes->count] = 0;
+	mnl_attr_parse(msg, sizeof(*route), read_oif, &more[indexes->count++]);
+	return MNL_CB_OK;
+}
+
+int netdev_advertised(unsigned int **list, size_t *count)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = dump_request(buffer, RTM_GETROUTE, sizeof(struct rtmsg));
+	struct rtmsg *route = mnl_nlmsg_get_payload(msg);
+	struct indexes indexes = { 0 };
+	int err;
+
+	route->rtm_family = AF_INET6;
+	err = netlink_ask(NETLINK_ROUTE, msg, add_advertised, &indexes);
+	*list = indexes.list;
+	*count = indexes.count;
 	return err;
 }
 
