@@ -135,11 +135,12 @@ struct settings {
 #define IFACE_NO_ETHERNET     (1U << 1) /* layer 3 device: frames begin with the IP header */
 #define IFACE_KNOWN           (1U << 2) /* always set: an entry of zeroes is none */
 #define IFACE_TAKES_REDIRECTS (1U << 3) /* XDP may send frames there, through `tx_ports` */
+#define IFACE_LOOSE_SOURCE    (1U << 4) /* rp_filter is 2: any route back will do */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {
 	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
-	__be32 addr6[4]; /* first global one, likewise */
+	__be32 addr6[4]; /* the best global one */
 	__u32 flags;
 	__u8 mac[6];
 	__u16 port; /* position in `ports`; 0: none */

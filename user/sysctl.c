@@ -303,6 +303,16 @@ static int restore(const struct state *state, const struct config *config)
 	return err;
 }
 
+bool sysctl_source_is_loose(const char *ifname)
+{
+	char path[XFWD_SYSCTL_PATH], value[XFWD_SYSCTL_VALUE];
+
+	if (!sysctl_read("net/ipv4/conf/all/rp_filter", value) && !strcmp(value, "2"))
+		return true;
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", ifname);
+	return !sysctl_read(path, value) && !strcmp(value, "2");
+}
+
 bool sysctl_needs_guard(const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++)

@@ -22,6 +22,8 @@ bool sysctl_is_needed(const struct rule *rule);
 unsigned int sysctl_rule_forwards(const struct rule *rule);
 /* Does it need route_localnet of its interface? */
 bool sysctl_rule_loops_back(const struct rule *rule);
+/* Is the interface's rp_filter 2? The greater value counts, its own or that of `all`. */
+bool sysctl_source_is_loose(const char *ifname);
 /* Will sysctl_sync() make loopback addresses reachable from the wire? */
 bool sysctl_needs_guard(const struct config *config);
 
