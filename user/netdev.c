@@ -2,6 +2,7 @@
 /* The network interfaces of this namespace: link and address dumps, and XDP features. */
 #include "netdev.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -179,16 +180,30 @@ static void note_addr4(struct netdev *dev, const struct addr_message *m, bool gl
 	dev->has_addr4 = global;
 }
 
-/* One that is not yet known to be unique will do while there is no other. */
+/*
+ * What is best to send from, as RFC 6724 5 (rules 3 and 6) and RFC 4862 5.4 have it: an address that
+ * is deprecated while there is no other, one that is not yet known to be unique if need be, and of
+ * two that are alike the one that is not a site's own (RFC 4193).
+ */
+static uint8_t addr6_rank(const struct addr_message *m)
+{
+	uint8_t rank = ntohl(m->addr.word[0]) >> 25 != 0xfc >> 1;
+
+	if (m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED))
+		return 0;
+	if (m->flags & IFA_F_TENTATIVE && !(m->flags & IFA_F_OPTIMISTIC))
+		return rank + 2;
+	return rank + (m->flags & IFA_F_DEPRECATED ? 4 : 6);
+}
+
 static void note_addr6(struct netdev *dev, const struct addr_message *m, bool global)
 {
 	if (global && m->flags & IFA_F_PERMANENT)
 		dev->has_fixed6 = true;
-	if (!global || dev->has_addr6 ||
-	    m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED | IFA_F_DEPRECATED))
+	if (!global || addr6_rank(m) <= dev->addr6_rank)
 		return;
 	memcpy(dev->addr6, m->addr.word, sizeof(dev->addr6));
-	dev->has_addr6 = !(m->flags & IFA_F_TENTATIVE);
+	dev->addr6_rank = addr6_rank(m);
 }
 
 static int read_addr(const struct nlmsghdr *msg, void *context)
@@ -349,7 +364,7 @@ static int add_address(const struct nlmsghdr *msg, void *context)
 	struct addresses *addresses = context;
 	struct netdev_address *more;
 
-	if (m.addr.family != AF_INET && m.addr.family != AF_INET6)
+	if ((m.addr.family != AF_INET && m.addr.family != AF_INET6) || m.flags & IFA_F_DADFAILED)
 		return MNL_CB_OK;
 	more = realloc(addresses->list, (addresses->count + 1) * sizeof(*more));
 	if (!more) {

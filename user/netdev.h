@@ -17,11 +17,11 @@ struct netdev {
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool has_addr4;
-	bool has_addr6;
+	uint8_t addr6_rank; /* how good addr6 is; 0: there is none */
 	bool has_fixed6; /* a global IPv6 address that does not expire: no router gave it */
 	bool takes_redirects; /* accepts frames that XDP redirects to it */
 	__be32 addr4; /* the first primary address of global scope, else the first */
-	__be32 addr6[4]; /* the first of global scope */
+	__be32 addr6[4]; /* the first of the best of global scope */
 };
 
 struct netdev_address {
