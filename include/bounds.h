@@ -39,6 +39,10 @@
 /* Fragmented datagrams whose ports are remembered at one time. */
 #define XFWD_FRAGMENTS_MAX       4096
 
+/* Fragments that are held until the first of their datagram comes; so many of one datagram. */
+#define XFWD_HELD_MAX            512
+#define XFWD_HELD_OF_ONE         16
+
 /* What user space keeps of the running configuration; the programs do not read it. */
 #define XFWD_RULE_RECORD_SIZE    168
 #define XFWD_RUNNING_RECORD_SIZE 8192

@@ -17,6 +17,7 @@
 	X(sweep_queue4) \
 	X(sweep_queue6) \
 	X(fragments) \
+	X(held_fragments) \
 	X(ifaces) \
 	X(ifaces_near) \
 	X(ports) \
