@@ -149,7 +149,7 @@ struct settings {
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {
 	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
-	__be32 addr6[4]; /* first global one, likewise */
+	__be32 addr6[4]; /* the best global one */
 	__u32 flags;
 	__u8 mac[6];
 	__u16 port; /* position in `ports`; 0: none */
