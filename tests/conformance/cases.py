@@ -10,7 +10,8 @@ ROWS = {
            "(RFC 4787 R1, 5382 R1)", "only while no clash"),
     "M2": ("two inside hosts never share one outside address and port (RFC 4787 R3, 5382 R7)",
            "fails"),
-    "M3": ("a host keeps its address of a pool (RFC 4787 R2, 6888 R2)", "yes"),
+    "M3": ("a host keeps its address of a pool (RFC 4787 R2, 6888 R2)",
+           "when asked to (`persistent`)"),
     "M4": ("ports below 1024 stay there, parity is kept, and the port itself while it is free "
            "(RFC 4787 R3a, R4)", "partly"),
     "M5": ("a new port cannot be guessed, and is not used again at once (RFC 6888 R8, R15)", "no"),
@@ -28,12 +29,12 @@ ROWS = {
            "(RFC 4787 R9a, 5382 R8, 5508 R7)", "with a rule"),
     "I1": ("ICMP errors are translated, outside and within, both ways (RFC 5508 R3-R5)", "yes"),
     "I2": ("an ICMP error that is broken or about nothing known is dropped, and none changes a "
-           "mapping (RFC 4787 R12, 5508 R6)", "yes"),
+           "mapping (RFC 4787 R12, 5508 R6)", "from outside; lets unknown ones out"),
     "I3": ("two hosts with one echo identifier get two, and each its own replies", "yes"),
     "P1": ("DF and a smaller MTU ahead: an error with that MTU (RFC 4787 R13)", "yes"),
     "P2": ("no DF: fragmented, and every fragment translated", "yes"),
     "P3": ("fragments in and out of order are translated, and a flood of them is bounded "
-           "(RFC 4787 R14)", "yes"),
+           "(RFC 4787 R14)", "yes; after a flood, none for 30 s"),
     "C1": ("UDP without a checksum stays so, a checksum of 0 is sent as 0xffff, a received 0xffff "
            "is valid", "yes"),
     "C2": ("the IPv4 header's checksum is never 0xffff (RFC 1624)", "yes"),

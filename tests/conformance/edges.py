@@ -6,7 +6,7 @@ import re
 import socket
 import struct
 
-from net import Inside, run, sysctl
+from net import Inside, run
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
 XFWD = os.environ.get("XFWD", os.path.join(TOP, "build/xfwd"))
@@ -48,15 +48,21 @@ class XfwdEdge:
     def flows(self, *filters):
         return json.loads(self.command("-j", "flows", *map(str, filters)))["flows"]
 
+    def let_flows_end(self):
+        """By themselves."""
+
     def close(self):
         if os.path.exists(f"/sys/fs/bpf/xfwd/netns/{self.namespace}"):
             self.command("down")
 
 
+HOOKS = {"prerouting": "nat hook prerouting priority dstnat",
+         "postrouting": "nat hook postrouting priority srcnat",
+         "mangle": "filter hook forward priority mangle"}
 SELECTOR = re.compile(
     r"(?P<action>dnat|redirect|accept|drop|snat|masquerade|static)"
     r"(?: (?P<stage>in|out) (?P<interface>\S+))?(?: (?P<family>ipv4|ipv6))?"
-    r"(?: (?P<proto>[a-z,0-9]+))??(?: from (?P<src>\S+))?(?: to (?P<dst>\S+))?"
+    r"(?: (?P<proto>(?:tcp|udp|sctp|icmp)(?:,[a-z]+)*))?(?: from (?P<src>\S+))?(?: to (?P<dst>\S+))?"
     r"(?: -> (?P<target>\S+))?(?P<options>(?: .*)?)$")
 TIMEOUTS = {"udp": "udp_timeout_stream", "unanswered": "udp_timeout", "icmp": "icmp_timeout",
             "tcp": "tcp_timeout_established", "tcp-opening": "tcp_timeout_syn_sent",
@@ -69,22 +75,27 @@ class NftEdge:
 
     def __init__(self, namespace, _):
         self.namespace = namespace
-        sysctl(namespace, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+        self.defaults = {name: self.timeout(name) for name in TIMEOUTS.values()}
+
+    def timeout(self, name, value=None):
+        name = f"net/netfilter/nf_conntrack_{name}"
+        command = f"{name}={value}" if value else name
+        return run("ip", "netns", "exec", self.namespace, "sysctl", "-n", command).strip()
 
     def load(self, rules, sets=(), interfaces=(), nft=None):
         del interfaces
+        for name, value in self.defaults.items():
+            self.timeout(name, value)
         for text in sets:
             if match := re.match(r"timeout (\S+) (\d+)s", text):
-                sysctl(self.namespace,
-                       **{f"netfilter__nf_conntrack_{TIMEOUTS[match[1]]}": match[2]})
-        chains = {"prerouting": [], "postrouting": []}
+                self.timeout(TIMEOUTS[match[1]], match[2])
+        chains = {"prerouting": [], "postrouting": [], "mangle": []}
         for rule in rules if nft is None else nft:
             chain, text = self.translate(rule) if nft is None else rule.split(" ", 1)
             chains[chain].append(text)
         script = "table inet nat\ndelete table inet nat\ntable inet nat {\n"
         for chain, texts in chains.items():
-            priority = "dstnat" if chain == "prerouting" else "srcnat"
-            script += f"chain {chain} {{ type nat hook {chain} priority {priority};\n"
+            script += f"chain {chain} {{ type {HOOKS[chain]};\n"
             script += "\n".join(texts) + "\n}\n"
         run("ip", "netns", "exec", self.namespace, "nft", "-f", "-", stdin=None,
             input=script + "}\n")
@@ -120,8 +131,22 @@ class NftEdge:
     def counted(self):
         return None
 
-    def flows(self, *_):
-        return None
+    def flows(self, *filters):
+        """Of conntrack; the only filter is `proto`."""
+        with Inside(self.namespace), open("/proc/thread-self/net/nf_conntrack") as file:
+            lines = file.read().splitlines()
+        found = []
+        for line in lines:
+            words = line.split()
+            if filters and words[2] != filters[1]:
+                continue
+            state = words[5].lower() if "=" not in words[5] else \
+                "unanswered" if "[UNREPLIED]" in line else "answered"
+            found.append({"proto": words[2], "state": state, "expires_ms": int(words[4]) * 1000})
+        return found
+
+    def let_flows_end(self):
+        flush_conntrack(self.namespace)
 
     def close(self):
         pass

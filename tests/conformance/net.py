@@ -163,17 +163,20 @@ class Frame:
         self.link, self.data = link, data
         self.ether = Ether(data)
 
+    def layer3(self):
+        return layer3(self.data)
+
     def __str__(self):
         return f"on {self.link.far.rpartition('-')[2]}: {self.ether.summary()} {self.data.hex()}"
 
 
 def is_chatter(data):
-    """Neighbour discovery and multicast listener reports of the edge itself, ARP."""
+    """Neighbour discovery, redirects and multicast listener reports of the edge itself, ARP."""
     kind = data[12:14]
     if kind == b"\x86\xdd" and len(data) > 54:
         at = 54 + (8 if data[20] == 0 else 0)  # hop-by-hop options before a listener report
         icmp = data[20] == 58 or (data[20] == 0 and data[54] == 58)
-        return icmp and (at >= len(data) or data[at] in (130, 131, 132, 133, 134, 135, 136, 143))
+        return icmp and (at >= len(data) or data[at] in (130, 131, 132, 133, 134, 135, 136, 137, 143))
     return kind == b"\x08\x06"
 
 
@@ -185,8 +188,10 @@ class Network:
         self.links, self.number = [], 0
         run("ip", "netns", "add", self.edge)
         run("ip", "-n", self.edge, "link", "set", "lo", "up")
-        sysctl(self.edge, ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0,
-               ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0, ipv4__icmp_msgs_per_sec=1000000,
+        sysctl(self.edge, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1,
+               ipv6__conf__default__forwarding=1, ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0,
+               ipv4__conf__all__send_redirects=0,
+               ipv4__conf__default__send_redirects=0, ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0, ipv4__icmp_msgs_per_sec=1000000,
                ipv6__conf__default__accept_dad=0, ipv6__conf__default__router_solicitations=0,
                ipv6__conf__default__accept_ra=0)
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets as they are sent, and as they are expected: the latter are built anew from the former's
 fields, checksums and all, so that nothing of the translation's own arithmetic is trusted."""
+import socket
+import struct
+
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import (ICMPv6DestUnreach, ICMPv6EchoReply, ICMPv6EchoRequest,
                                 ICMPv6PacketTooBig, ICMPv6ParamProblem, ICMPv6TimeExceeded, IPv6)
@@ -62,10 +65,11 @@ class Family:
                 "parameter": ICMP(type=12, code=0, ptr=8)}[what]
         return self.ip(src, dst, **{"flags": 0, **fields}) / icmp / Raw(quoted)
 
-    def quote(self, packet, octets=None, ttl=1):
-        """A packet as an error quotes it: its header and so many octets of what follows."""
+    def quote(self, packet, octets=None, aged_as=None):
+        """A packet as an error quotes it: its header and so many octets of what follows, with as
+        many hops left as another had."""
         packet = packet.copy()
-        set_ttl(packet, ttl)
+        set_ttl(packet, ttl_of(aged_as) if aged_as else 1)
         fresh(packet)
         whole = bytes(packet)
         return whole if octets is None else whole[:self.header + octets]
@@ -110,10 +114,17 @@ def rewritten(packet, src=None, dst=None, sport=None, dport=None, ttl=None):
     if isinstance(part, (ICMP, *ECHO)):
         if sport or dport:
             part.id = sport or dport
-    elif part is not None:
+    elif part is not None and (sport or dport):
         part.sport = sport or part.sport
         part.dport = dport or part.dport
     fresh(packet)
+    return packet
+
+
+def aged(packet):
+    """One hop less, and nothing else."""
+    packet = packet.copy()
+    set_ttl(packet, ttl_of(packet) - 1)
     return packet
 
 
@@ -121,6 +132,35 @@ def fresh(packet):
     """Makes scapy compute the checksums that it computed before; those that were set stay."""
     if isinstance(packet, IP):
         packet.chksum = None
+
+
+def ones_sum(data):
+    """Of ones' complement; all ones where a checksum over the data is right."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def broken(data):
+    """Which of a packet's checksums are wrong; for one without extension headers and fragments."""
+    found = []
+    if data[0] >> 4 == 6:
+        start, proto, ends = 40, data[6], data[8:40]
+    else:
+        start, proto, ends = (data[0] & 15) * 4, data[9], data[12:20]
+        if ones_sum(data[:start]) != 0xFFFF:
+            found.append("IPv4 header checksum")
+    part = data[start:]
+    pseudo = ends + struct.pack("!II", len(part), proto)
+    if proto == socket.IPPROTO_UDP and part[6:8] == b"\0\0":
+        found += ["UDP checksum is missing"] if data[0] >> 4 == 6 else []
+    elif proto in (socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMPV6):
+        found += ["checksum"] if ones_sum(pseudo + part) != 0xFFFF else []
+    elif proto == socket.IPPROTO_ICMP:
+        found += ["ICMP checksum"] if ones_sum(part) != 0xFFFF else []
+    return found
 
 
 def readable(data):

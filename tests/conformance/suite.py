@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 import traceback
 
 from scapy.layers.inet6 import IPv6
@@ -19,9 +20,9 @@ from scapy.layers.inet6 import IPv6
 import cases
 from edges import NftEdge, XfwdEdge
 from net import NARROW_MTU, Network, ether, layer3, run
-from packets import ANY, Family, ports, readable, rewritten
+from packets import ANY, Family, aged, broken, ports, readable, rewritten
 
-SUBJECTS = ("mapping", "icmp", "header")
+SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header")
 
 
 class Failure(Exception):
@@ -119,11 +120,24 @@ class Test:
             raise Skip("flows cannot be asked for")
         return flows
 
+    def until(self, what, condition, patience=10):
+        """Waits for a condition."""
+        end = time.monotonic() + patience
+        while not condition():
+            if time.monotonic() > end:
+                self.fail(f"not within {patience} s: {what}")
+            time.sleep(0.02)
+
+    def all_flows_end(self):
+        self.edge.let_flows_end()
+        self.until("all flows have ended", lambda: not self.edge.flows())
+
     # ---- packets ----
 
     def send(self, host, packet):
-        kind = 0x86DD if isinstance(packet, IPv6) else 0x0800
-        host.link.send(ether(host.link.edge_mac, host.mac, kind) + bytes(packet))
+        data = bytes(packet)
+        kind = 0x86DD if data[0] >> 4 == 6 else 0x0800
+        host.link.send(ether(host.link.edge_mac, host.mac, kind) + data)
 
     def exchange(self, host, *packets):
         """Sends, and returns every frame that came out of the edge then."""
@@ -137,11 +151,14 @@ class Test:
         if frames:
             self.fail("nothing should have come, but there was", *map(str, frames))
 
+    def only(self, frames):
+        if len(frames) != 1:
+            self.fail(f"one frame wanted, got {len(frames)}", *map(str, frames))
+        return frames[0]
+
     def one(self, frames, host):
         """The only frame there is, which is for that host."""
-        if len(frames) != 1:
-            self.fail(f"one frame for {host.name} wanted, got {len(frames)}", *map(str, frames))
-        frame = frames[0]
+        frame = self.only(frames)
         if frame.link is not host.link or frame.ether.dst != host.mac:
             self.fail(f"not for {host.name} ({host.mac}):", str(frame))
         return frame
@@ -175,6 +192,54 @@ class Test:
     def check(self, condition, *text):
         if not condition:
             self.fail(*text)
+
+    def back(self, packet, sender=None, receiver=None, dport=None):
+        """From outside through a mapping, which is an inside host's."""
+        receiver = receiver or self.client
+        return self.forward(sender or self.server, packet, receiver,
+                            dst=getattr(self.f, receiver.name), dport=dport)
+
+    def comes_through(self, frames, host):
+        """Those frames that came to the wire that this host is on."""
+        return [frame for frame in frames if frame.link is host.link]
+
+    def blocked(self, sender, packet, receiver):
+        """Whatever the edge answers, the packet does not come to the receiver's wire."""
+        frames = self.comes_through(self.exchange(sender, packet), receiver)
+        if frames:
+            self.fail(f"it came through to {receiver.name}'s side:", *map(str, frames))
+
+    def port(self):
+        """A port that no case had before: even, and neither well-known nor of a local client."""
+        Test.last_port += 2
+        return Test.last_port
+
+    last_port = 5000
+
+    def translated_error(self, sender, error, receiver, wanted):
+        """An ICMP error comes out as another, one hop older, from the link layer on."""
+        frame = self.one(self.exchange(sender, error), receiver)
+        self.equal(frame, aged(wanted), receiver)
+
+    def answer(self, frame, source, receiver, what, packet, mtu=0):
+        """The frame is the edge's own ICMP error about that packet of the receiver's."""
+        if frame.link is not receiver.link or frame.ether.dst != receiver.mac:
+            self.fail(f"an answer to {receiver.name} ({receiver.mac}) wanted:", str(frame))
+        got = layer3(frame.data)
+        raw = bytes(got)
+        model = self.f.error(source, packet.src, what, b"", mtu)
+        kind = bytes(model)[self.f.header:]
+        icmp = raw[self.f.header:]
+        self.check((got.src, got.dst) == (source, packet.src),
+                   f"from {got.src} to {got.dst}, not from {source} to {packet.src}")
+        self.check(icmp[:2] == kind[:2] and icmp[4:8] == kind[4:8],
+                   f"ICMP header {icmp[:8].hex()}, type, code and MTU as in {kind[:8].hex()} wanted")
+        self.check(not broken(raw), f"{broken(raw)}: {raw.hex()}")
+        sent = [bytes(packet), bytes(rewritten(packet))]  # before or after one hop is counted
+        self.check(len(icmp) >= 8 + self.f.header + 8, f"quotes {len(icmp) - 8} bytes only")
+        self.check(any(whole.startswith(icmp[8:]) for whole in sent),
+                   "does not quote what was sent", f"sent:   {readable(sent[0])}",
+                   f"quoted: {readable(icmp[8:])}")
 
     @staticmethod
     def fail(*text):
