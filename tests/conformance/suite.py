@@ -22,7 +22,7 @@ from edges import NftEdge, XfwdEdge
 from net import NARROW_MTU, Network, ether, layer3, run
 from packets import ANY, Family, aged, broken, ports, readable, rewritten
 
-SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header")
+SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol")
 
 
 class Failure(Exception):
