@@ -144,7 +144,10 @@ static __always_inline enum verdict admit_known(void *ctx, struct request *r)
 	return flow_judge(ctx, r, f);
 }
 
-/* VERDICT_CONTINUE: the packet has a flow now, and hop.route says whether its route is known. */
+/*
+ * VERDICT_CONTINUE: the packet has a flow now, or `stateless` says that r->entry is all it has; and
+ * hop.route says whether its route is known.
+ */
 static __always_inline enum verdict admit(void *ctx)
 {
 	enum verdict verdict = VERDICT_PASS_NO_RULE;

@@ -154,8 +154,11 @@ static __always_inline enum verdict claim_off_sockets(void *ctx, struct request 
 	return VERDICT_DROP_NO_PORT;
 }
 
-/* The stage out of a packet that stage in translated, when its route is known. */
-static __always_inline enum verdict begin_out(struct request *r)
+/*
+ * The stage out of a packet that stage in translated, when its route is known. *keeps: a rule asks
+ * for a flow.
+ */
+static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 {
 	const struct rule_action *rule = NULL;
 
@@ -172,37 +175,56 @@ static __always_inline enum verdict begin_out(struct request *r)
 			rule = NULL;
 		}
 	}
-	if (rule)
-		r->rule_out = rule->slot;
+	if (!rule)
+		return translate_source(r, NULL, 0);
+	r->rule_out = rule->slot;
+	if (rule->kind == RULE_STATIC) {
+		translate_prefix(rule, r->want.family, r->want.saddr);
+		return VERDICT_CONTINUE;
+	}
+	*keeps = 1;
 	return translate_source(r, rule, r->p.hop.ifindex);
 }
 
-/* dnat and redirect: the new destination decides the route, and the route the stage out. */
+/* The request's own translation, without a flow: of a static rule. */
+static __always_inline enum verdict begin_stateless(struct request *r)
+{
+	flow_fill(r, &r->p.tuple, &r->want, r->to_local);
+	r->stateless = 1;
+	return VERDICT_CONTINUE;
+}
+
+/*
+ * dnat, redirect, static: the new destination decides the route, and the route the stage out. What
+ * only static rules change needs no flow, and need not be its beginning.
+ */
 static __always_inline enum verdict begin_destination(void *ctx, struct request *r,
 						      const struct rule_action *rule)
 {
+	int keeps = rule->kind != RULE_STATIC;
 	struct packet *p = &r->p;
 	enum verdict verdict = begin_allowed(r);
 
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (verdict == VERDICT_DROP_STRAY)
+	if (keeps && verdict == VERDICT_DROP_STRAY)
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
-	if (verdict != VERDICT_CONTINUE)
+	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
 	r->rule_in = rule->slot;
-	verdict = translate_destination(r, rule);
-	if (verdict != VERDICT_CONTINUE)
-		return verdict;
+	if (!keeps)
+		translate_prefix(rule, r->want.family, r->want.daddr);
+	else if (translate_destination(r, rule) != VERDICT_CONTINUE)
+		return VERDICT_DROP_NO_ADDRESS;
 	route_find(ctx, r, &r->want);
 	if (packet_is_xdp(p) && !forward_xdp_possible(p))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
-	verdict = begin_out(r);
+	verdict = begin_out(r, &keeps);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	return claim_off_sockets(ctx, r);
+	return keeps ? claim_off_sockets(ctx, r) : begin_stateless(r);
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
@@ -219,6 +241,7 @@ static __always_inline enum verdict begin_ingress(void *ctx, struct request *r)
 		return VERDICT_DROP_RULE;
 	case RULE_DNAT:
 	case RULE_REDIRECT:
+	case RULE_STATIC:
 		return begin_destination(ctx, r, rule);
 	default:
 		return begin_accepted(ctx, r, rule);
@@ -287,9 +310,13 @@ static __always_inline enum verdict begin_egress(void *ctx, struct request *r)
 	if (stays_on_link(&p->tuple))
 		return VERDICT_PASS_NO_RULE;
 	verdict = begin_allowed(r);
+	r->rule_out = rule->slot;
+	if (rule->kind == RULE_STATIC && verdict != VERDICT_DROP_MALFORMED) {
+		translate_prefix(rule, p->tuple.family, r->want.saddr);
+		return begin_stateless(r);
+	}
 	if (verdict != VERDICT_CONTINUE)
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
-	r->rule_out = rule->slot;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
 	verdict = translate_source(r, rule, p->ifindex);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Fragments: the ports of the first, remembered for those that follow it. */
+/*
+ * Fragments: the ports of the first, remembered for those that follow it; and those that came before
+ * it, held until it is there (RFC 4787 R14).
+ */
 #ifndef XFWD_FRAGMENT_H
 #define XFWD_FRAGMENT_H
 
@@ -18,33 +21,176 @@ static __always_inline void fragment_key(const struct packet *p, struct fragment
 	key->family = p->tuple.family;
 }
 
-/* A first fragment: those behind it will need its ports, to match a flow or a rule. */
-static __always_inline void fragment_remember(const struct packet *p)
-{
-	struct fragment frag = {
-		.sport = p->tuple.sport,
-		.dport = p->tuple.dport,
-		.seen = p->now,
-	};
-	struct fragment_key key;
+/* What a frame held, or to be held, takes: off the stack. */
+struct fragment_room {
+	struct held_key key;
+	struct fragment fragment;
+	struct held held;
+};
 
-	fragment_key(p, &key);
-	bpf_map_update_elem(&fragments, &key, &frag, BPF_ANY);
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fragment_room);
+} fragment_rooms SEC(".maps");
+
+static __always_inline struct fragment_room *fragment_room(const struct request *r)
+{
+	struct fragment_room *room;
+	__u32 zero = 0;
+
+	room = bpf_map_lookup_elem(&fragment_rooms, &zero);
+	if (!room)
+		return NULL;
+	fragment_key(&r->p, &room->key.datagram);
+	room->key.number = 0;
+	return room;
 }
 
-/* Gives a later fragment the ports of its datagram, if its first part was seen. */
-static __always_inline void fragment_resolve(struct packet *p)
+/* The datagram's entry, while it is not too old. */
+static __always_inline struct fragment *fragment_find(const struct request *r,
+						      const struct fragment_room *room)
 {
-	struct fragment_key key;
-	struct fragment *frag;
+	struct fragment *known = bpf_map_lookup_elem(&fragments, &room->key.datagram);
 
-	fragment_key(p, &key);
-	frag = bpf_map_lookup_elem(&fragments, &key);
-	if (!frag || p->now - frag->seen > FRAGMENT_SECONDS * p->settings->hz)
-		return;
-	p->tuple.sport = frag->sport;
-	p->tuple.dport = frag->dport;
-	p->shape |= PACKET_PORTS;
+	return known && r->p.now - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
+}
+
+/* Keeps a frame that came too soon. VERDICT_HELD, or VERDICT_CONTINUE where there is no room for it. */
+static __always_inline enum verdict fragment_hold(struct __sk_buff *skb, const struct request *r,
+						  struct fragment_room *room)
+{
+	__u32 length = skb->len;
+
+	if (r->p.l3_offset != ETH_HLEN || length < ETH_HLEN || length > HELD_FRAME ||
+	    bpf_skb_load_bytes(skb, 0, room->held.frame, length))
+		return VERDICT_CONTINUE;
+	room->held.seen = r->p.now;
+	room->held.length = length;
+	for (int i = 0; i < XFWD_HELD_OF_ONE; i++) {
+		room->key.number = i;
+		if (!bpf_map_update_elem(&held_fragments, &room->key, &room->held, BPF_NOEXIST))
+			return VERDICT_HELD;
+	}
+	return VERDICT_CONTINUE;
+}
+
+/* One frame that waited comes in again, in the place of the packet. 1: there are no more. */
+static __always_inline int fragment_release_one(struct __sk_buff *skb, struct fragment_room *room)
+{
+	const struct held *held = bpf_map_lookup_elem(&held_fragments, &room->key);
+	__u32 length;
+	int err;
+
+	if (!held)
+		return 1;
+	length = held->length;
+	if (length < ETH_HLEN || length > HELD_FRAME)
+		return 1;
+	err = bpf_skb_change_tail(skb, length, 0);
+	if (!err)
+		err = bpf_skb_store_bytes(skb, 0, held->frame, length, 0);
+	bpf_map_delete_elem(&held_fragments, &room->key);
+	if (!err)
+		bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	return 0;
+}
+
+/* A first fragment that others waited for: it comes in again, and they behind it. */
+static __always_inline enum verdict fragment_release(struct __sk_buff *skb,
+						     struct fragment_room *room)
+{
+	if (!bpf_map_lookup_elem(&held_fragments, &room->key))
+		return VERDICT_CONTINUE;
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	for (int i = 0; i < XFWD_HELD_OF_ONE; i++) {
+		room->key.number = i;
+		if (fragment_release_one(skb, room))
+			break;
+	}
+	return VERDICT_RELEASED;
+}
+
+/*
+ * Remembers a first fragment's ports, or gives a later one those of its datagram. VERDICT_CONTINUE:
+ * what is to be known is in the request.
+ */
+__attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
+{
+	struct request *r = request_get();
+	struct fragment_room *room;
+	struct fragment *known;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	room = fragment_room(r);
+	if (!room)
+		return VERDICT_DROP_ERROR;
+	if (!(r->p.shape & PACKET_NO_L4)) {
+		if (!(r->p.shape & PACKET_PORTS))
+			return VERDICT_CONTINUE;
+		__builtin_memset(&room->fragment, 0, sizeof(room->fragment));
+		room->fragment.sport = r->p.tuple.sport;
+		room->fragment.dport = r->p.tuple.dport;
+		room->fragment.seen = r->p.now;
+		bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
+		return r->p.hook == HOOK_TC_INGRESS ? fragment_release(skb, room)
+						    : VERDICT_CONTINUE;
+	}
+	known = fragment_find(r, room);
+	if (!known)
+		return r->p.hook == HOOK_TC_INGRESS ? fragment_hold(skb, r, room)
+						    : VERDICT_CONTINUE;
+	r->p.tuple.sport = known->sport;
+	r->p.tuple.dport = known->dport;
+	r->p.shape |= PACKET_PORTS;
+	return VERDICT_CONTINUE;
+}
+
+/*
+ * A datagram that is too long for its path is fragmented by the stack, between the two halves of its
+ * translation: coming in it gets its new destination address, that the stack may route it; going
+ * out, the rest is done to each fragment. Here it is noted what the destination was.
+ */
+__attribute__((noinline)) int fragment_note_half(__be32 new_daddr)
+{
+	struct request *r = request_get();
+	struct fragment_room *room;
+
+	if (!r)
+		return -1;
+	room = fragment_room(r);
+	if (!room)
+		return -1;
+	room->key.datagram.daddr[0] = new_daddr;
+	room->fragment.sport = r->p.tuple.sport;
+	room->fragment.dport = r->p.tuple.dport;
+	room->fragment.seen = r->p.now;
+	room->fragment.daddr = r->p.tuple.daddr[0];
+	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
+}
+
+/* Going out: the tuple as it came in. 0, or -1 where nothing is known of it. */
+__attribute__((noinline)) int fragment_recall_half(void)
+{
+	struct request *r = request_get();
+	struct fragment_room *room;
+	struct fragment *known;
+
+	if (!r)
+		return -1;
+	room = fragment_room(r);
+	if (!room)
+		return -1;
+	known = fragment_find(r, room);
+	if (!known || !known->daddr)
+		return -1;
+	r->p.tuple.daddr[0] = known->daddr;
+	r->p.tuple.sport = known->sport;
+	r->p.tuple.dport = known->dport;
+	r->p.shape |= PACKET_PORTS;
+	return 0;
 }
 
 #endif

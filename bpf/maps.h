@@ -58,6 +58,14 @@ struct {
 	__type(value, struct fragment);
 } fragments SEC(".maps");
 
+/* Bounded by refusing: those that find it full go on without their ports. The sweeper empties it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, XFWD_HELD_MAX);
+	__type(key, struct held_key);
+	__type(value, struct held);
+} held_fragments SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -29,6 +29,8 @@
 
 /* A tc program that redirects says so here to tc_egress of the target, which clears it. */
 #define TC_INDEX_DONE     0x7866
+/* The same where only the destination is translated, and tc_egress has to do the rest. */
+#define TC_INDEX_HALF     0x7867
 
 /* packet.shape */
 #define PACKET_FRAGMENT   (1U << 0) /* some fragment */
@@ -92,6 +94,18 @@ static __always_inline void link_addresses_join(__u64 to[2], const struct link_a
 #else
 	to[0] = (first->bytes & ~0xffffULL) | second->bytes >> 48;
 	to[1] = second->bytes << 16;
+#endif
+}
+
+/* And back; the ends of what they hold do not matter. */
+static __always_inline void link_addresses_split(const __u64 from[2], struct link_address *first,
+						 struct link_address *second)
+{
+	first->bytes = from[0];
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	second->bytes = from[0] >> 48 | from[1] << 16;
+#else
+	second->bytes = from[0] << 48 | from[1] >> 16;
 #endif
 }
 

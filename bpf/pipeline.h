@@ -9,9 +9,27 @@
 #define XFWD_PIPELINE_H
 
 #include "admit.h"
+#include "answer.h"
 #include "fragment.h"
 #include "parse.h"
 #include "rewrite.h"
+
+/* tc only: a fragment gets its datagram's ports, or waits for them. */
+static __always_inline enum verdict flow_fragment(struct packet *p)
+{
+	const struct request *r = request_new(p);
+	enum verdict verdict;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	if (packet_skb(p)->tc_index == TC_INDEX_HALF)
+		return VERDICT_CONTINUE;
+	verdict = fragment_admit(packet_skb(p));
+	p->tuple.sport = r->p.tuple.sport;
+	p->tuple.dport = r->p.tuple.dport;
+	p->shape = r->p.shape;
+	return verdict;
+}
 
 /*
  * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
@@ -24,11 +42,11 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	struct request *r;
 	enum verdict verdict;
 
-	if (unlikely(p->shape & PACKET_FRAGMENT)) {
-		if (p->shape & PACKET_NO_L4)
-			fragment_resolve(p);
-		else if (p->shape & PACKET_PORTS)
-			fragment_remember(p);
+	*found = NULL;
+	if (!packet_is_xdp(p) && unlikely(p->shape & PACKET_FRAGMENT)) {
+		verdict = flow_fragment(p);
+		if (verdict != VERDICT_CONTINUE)
+			return verdict;
 	}
 	if (likely(p->shape & PACKET_PORTS))
 		f = flow_find(&p->tuple);
@@ -41,14 +59,20 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	r = request_new(p);
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	if (packet_is_xdp(p))
+	if (packet_is_xdp(p)) {
 		verdict = admit_xdp(packet_xdp(p));
-	else
-		verdict = admit_tc(packet_skb(p));
+	} else {
+		verdict = VERDICT_PASS_NO_RULE;
+		if (unlikely(p->shape & PACKET_ICMP_ERROR))
+			verdict = icmp_error(packet_skb(p));
+		if (verdict == VERDICT_PASS_NO_RULE)
+			verdict = admit_tc(packet_skb(p));
+	}
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 	p->hop.route = r->p.hop.route;
-	*found = flow_find(&p->tuple);
+	p->shape = r->p.shape;
+	*found = r->stateless ? &r->entry.flow : flow_find(&p->tuple);
 	return *found ? VERDICT_CONTINUE : VERDICT_DROP_ERROR;
 }
 
@@ -67,16 +91,57 @@ static __always_inline enum verdict ingress_exception(const struct packet *p, co
 		return VERDICT_DELIVER;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
-	if (p->hop.route == ROUTE_TOO_BIG) {
-		if (!(f->flags & FLOW_DNAT))
-			return VERDICT_PASS_MTU; /* tc_egress translates what the stack makes of it */
-		if (p->shape & PACKET_DF || f->flags & FLOW_SNAT)
-			return VERDICT_DROP_MTU;
-		return VERDICT_DELIVER; /* the stack fragments it */
-	}
 	if (p->ttl <= 1)
-		return f->flags & FLOW_DNAT ? VERDICT_DROP_TTL : VERDICT_PASS_TTL;
+		return VERDICT_ANSWER_TTL;
+	if (p->hop.route != ROUTE_TOO_BIG)
+		return VERDICT_CONTINUE;
+	if (p->shape & PACKET_DF)
+		return VERDICT_ANSWER_MTU;
+	/* tc_egress translates what the stack makes of it */
+	return f->flags & FLOW_DNAT ? VERDICT_DELIVER : VERDICT_PASS_MTU;
+}
+
+/*
+ * For the stack to fragment, which knows no way for packets that come from an address of this host:
+ * the source is translated behind it.
+ */
+static __always_inline enum verdict ingress_half(struct packet *p, const struct flow *f)
+{
+	__be32 daddr = ((const struct flow4 *)f)->daddr;
+
+	if (!request_new(p) || fragment_note_half(daddr) || rewrite_destination(p, daddr))
+		return VERDICT_DROP_ERROR;
+	packet_skb(p)->tc_index = TC_INDEX_HALF;
+	return VERDICT_DELIVER;
+}
+
+/* The packet again as it came in, but for the fragments that it is in now. */
+static __always_inline enum verdict egress_half(struct packet *p)
+{
+	const struct request *r = request_new(p);
+	__be32 routed = p->tuple.daddr[0];
+
+	if (!r || fragment_recall_half())
+		return VERDICT_DROP_FRAGMENT;
+	p->tuple.daddr[0] = r->p.tuple.daddr[0];
+	p->tuple.sport = r->p.tuple.sport;
+	p->tuple.dport = r->p.tuple.dport;
+	p->shape = r->p.shape;
+	p->ip_check = csum_replace(p->ip_check, csum_delta32(routed, p->tuple.daddr[0]));
 	return VERDICT_CONTINUE;
+}
+
+/* Tells the packet's sender why it goes no further, if that may be. */
+static __always_inline enum verdict ingress_answer(struct packet *p, enum verdict verdict,
+						   int *action)
+{
+	if (!request_new(p))
+		return VERDICT_DROP_ERROR;
+	*action = answer_send(packet_skb(p), verdict == VERDICT_ANSWER_TTL ? ANSWER_TIME_EXCEEDED
+									   : ANSWER_TOO_BIG);
+	if (*action != TC_ACT_SHOT)
+		return verdict;
+	return verdict == VERDICT_ANSWER_TTL ? VERDICT_DROP_TTL : VERDICT_DROP_MTU;
 }
 
 /* The next hop: the one that the flow keeps, or what routing says now. */
@@ -128,9 +193,14 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 			return VERDICT_PASS_TO_TC;
 	} else {
 		verdict = ingress_exception(p, f);
+		if (unlikely(verdict == VERDICT_ANSWER_TTL || verdict == VERDICT_ANSWER_MTU))
+			return ingress_answer(p, verdict, action);
 		if (verdict != VERDICT_CONTINUE && verdict != VERDICT_DELIVER)
 			return verdict;
 	}
+	if (!packet_is_xdp(p) && packet_is_ip4(p) && p->hop.route == ROUTE_TOO_BIG &&
+	    verdict == VERDICT_DELIVER && f->flags & FLOW_SNAT)
+		return ingress_half(p, f);
 	flow_account(p, f);
 	if (verdict == VERDICT_DELIVER)
 		return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_DELIVER;
@@ -145,6 +215,7 @@ static __always_inline enum verdict egress(struct packet *p)
 	struct __sk_buff *skb = packet_skb(p);
 	enum verdict verdict;
 	struct flow *f;
+	int half = 0;
 
 	if (skb->tc_index == TC_INDEX_DONE) {
 		skb->tc_index = 0;
@@ -153,10 +224,20 @@ static __always_inline enum verdict egress(struct packet *p)
 	p->came_from = skb->ingress_ifindex;
 	if (!p->came_from)
 		p->shape |= PACKET_LOCAL;
+	if (packet_is_ip4(p) && unlikely(skb->tc_index == TC_INDEX_HALF)) {
+		half = 1;
+		verdict = egress_half(p);
+		if (verdict != VERDICT_CONTINUE)
+			return verdict;
+	}
 	verdict = flow_lookup(p, &f);
+	if (half)
+		skb->tc_index = 0;
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	if (f->flags & FLOW_DNAT)
+	if (!f) /* never; the verifier cannot tell */
+		return VERDICT_DROP_ERROR;
+	if (f->flags & FLOW_DNAT && !half)
 		return VERDICT_DROP_STRAY; /* routed for its old destination */
 	flow_account(p, f);
 	if (!(f->flags & FLOW_SNAT))
@@ -191,7 +272,7 @@ static __always_inline enum verdict pipeline_ip(struct packet *p, int *action)
 	if (p->shape & PACKET_OTHER_HOST)
 		return VERDICT_PASS_OTHER_HOST;
 	if (packet_is_xdp(p)) {
-		if (p->shape & PACKET_FRAGMENT)
+		if (p->shape & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))
 			return VERDICT_PASS_TO_TC;
 		if (p->frames != FRAMES_WIRE && checksum_is_partial(p))
 			return VERDICT_PASS_PARTIAL;

@@ -39,6 +39,11 @@ static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
 
 #define ADDRESSES (2 * (__u32)sizeof(((struct flow_key *)0)->saddr)) /* one behind the other */
 
+static __always_inline __u16 csum_delta_address(struct flow_key *from, struct flow_key *to)
+{
+	return csum_fold(bpf_csum_diff(from->saddr, ADDRESSES, to->saddr, ADDRESSES, 0));
+}
+
 /* r->entry: the flow of direction `flags` that is found under `from` and rewrites to `to`. */
 static __always_inline void flow_fill(struct request *r, const struct flow_key *from,
 				      const struct flow_key *to, __u8 flags)

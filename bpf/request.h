@@ -31,6 +31,7 @@ struct request {
 	__u32 rule_out;
 	__u32 serial;
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
+	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
 	/* room to work in */
 	struct flow_key key;
 	struct flow_key back;
@@ -114,6 +115,7 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->rule_in = 0;
 	r->rule_out = 0;
 	r->claimed = 0;
+	r->stateless = 0;
 	return r;
 }
 

@@ -145,6 +145,22 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	return err;
 }
 
+/* tc, IPv4: the destination address alone; ports and the transport's checksum stay as they are. */
+static __always_inline int rewrite_destination(const struct packet *p, __be32 daddr)
+{
+	struct ip4_tail tail = {
+		.ttl = p->ttl,
+		.protocol = p->tuple.proto,
+		.check = csum_replace(p->ip_check, csum_delta32(p->tuple.daddr[0], daddr)),
+		.saddr = p->tuple.saddr[0],
+		.daddr = daddr,
+	};
+
+	return bpf_skb_store_bytes(packet_skb(p),
+				   p->l3_offset + __builtin_offsetof(struct iphdr, ttl), &tail,
+				   sizeof(tail), 0);
+}
+
 /* The whole translation. `forwarded`: the packet passes this host, so its time to live goes down. */
 static __always_inline int rewrite(const struct packet *p, const struct flow *f, int forwarded)
 {

@@ -10,14 +10,15 @@
 #include "flow_table.h"
 #include "port_alloc.h"
 
-#define SWEEP_TICK_NS   (10 * 1000 * 1000ULL)
-#define SWEEP_IDLE_NS   (1000 * 1000 * 1000ULL) /* nothing in the queue */
-#define SWEEP_SLICE_MIN 32
-#define SWEEP_SLICE_MAX 500 /* about 130 microseconds */
-#define SWEEP_ROUND     3000 /* ticks for one round where slices are larger than the least */
+#define SWEEP_TICK_NS    (10 * 1000 * 1000ULL)
+#define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* nothing in the queue */
+#define SWEEP_SLICE_MIN  32
+#define SWEEP_SLICE_MAX  500 /* about 130 microseconds */
+#define SWEEP_HELD_TICKS 64 /* between looks at the fragments that are held */
+#define SWEEP_ROUND      3000 /* ticks for one round where slices are larger than the least */
 
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
-#define SWEEP_SHORTEN   3
+#define SWEEP_SHORTEN    3
 
 /* Is the pair to go? An original entry without its answering one was made by an interrupted delete. */
 static __always_inline int sweep_expired(const struct sweeper *sweeper, __u8 proto,
@@ -113,12 +114,27 @@ static __always_inline __u32 sweep_shorten(__u64 flows)
 	return set && flows > set->flow_max - set->flow_max / 8 ? SWEEP_SHORTEN : 0;
 }
 
+/* Long enough for packets to overtake each other, on any path. */
+#define HELD_SECONDS 2
+
+static long sweep_held(void *map, struct held_key *key, struct held *held,
+		       void *context __attribute__((unused)))
+{
+	const struct settings *set = settings_get();
+
+	if (set && jiffies_now() - held->seen > HELD_SECONDS * set->hz)
+		bpf_map_delete_elem(map, key);
+	return 0;
+}
+
 static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute__((unused)),
 		      struct sweeper *sweeper)
 {
 	__u64 of_ip4 = sweeper->flows[FAMILY_IP4], of_ip6 = sweeper->flows[FAMILY_IP6];
 	__u32 count = sweep_slice(of_ip4);
 
+	if (!(sweeper->ticks++ % SWEEP_HELD_TICKS))
+		bpf_for_each_map_elem(&held_fragments, sweep_held, NULL, 0);
 	sweeper->tick_ns = bpf_ktime_get_ns();
 	sweeper->tick_jiffies = jiffies_now();
 	sweeper->shorten = sweep_shorten(of_ip4);

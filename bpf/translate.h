@@ -88,6 +88,21 @@ static __always_inline void translate_address(const struct rule_action *rule,
 	to[3] = bpf_htonl((__u32)low);
 }
 
+/* static: the first bits of an address become the rule's. */
+static __always_inline void translate_prefix(const struct rule_action *rule, enum family family,
+					     __be32 addr[4])
+{
+	int bits = rule->prefix_len;
+
+	for (int i = 0; i < 4; i++, bits -= 32) {
+		__u32 mask = bits >= 32 ? ~0U : bits > 0 ? ~0U << (32 - bits) : 0;
+
+		addr[i] = (rule->addr_min[i] & bpf_htonl(mask)) | (addr[i] & ~bpf_htonl(mask));
+		if (family == FAMILY_IP4)
+			break;
+	}
+}
+
 /* The interface's own address, as redirect and masquerade take it. 0: it has one. */
 static __always_inline int translate_to_own(__u32 ifindex, enum family family, __be32 to[4])
 {

@@ -64,11 +64,12 @@ static __always_inline int tc_run(struct __sk_buff *skb, enum hook hook)
 	enum verdict verdict;
 
 	/* Not from another namespace: what it says is only said to our own tc_egress. */
-	if (hook == HOOK_TC_INGRESS && skb->tc_index == TC_INDEX_DONE)
+	if (hook == HOOK_TC_INGRESS &&
+	    (skb->tc_index == TC_INDEX_DONE || skb->tc_index == TC_INDEX_HALF))
 		skb->tc_index = 0;
 	verdict = pipeline(&p, &action);
 	verdict_count(&p, verdict);
-	if (verdict >= VERDICT_DROP_RULE)
+	if (verdict >= VERDICT_HELD)
 		return TC_ACT_SHOT;
 	return action;
 }

@@ -4,7 +4,7 @@
 #define XFWD_BOUNDS_H
 
 /* Version of everything pinned: bump it when a map's key, value or meaning changes. */
-#define XFWD_LAYOUT              3
+#define XFWD_LAYOUT              4
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */
 #define XFWD_FLOWS_MIN           64
@@ -39,8 +39,12 @@
 /* Fragmented datagrams whose ports are remembered at one time. */
 #define XFWD_FRAGMENTS_MAX       4096
 
+/* Fragments that are held until the first of their datagram comes; so many of one datagram. */
+#define XFWD_HELD_MAX            512
+#define XFWD_HELD_OF_ONE         16
+
 /* What user space keeps of the running configuration; the programs do not read it. */
-#define XFWD_RULE_RECORD_SIZE    164
+#define XFWD_RULE_RECORD_SIZE    168
 #define XFWD_RUNNING_RECORD_SIZE 8192
 #define XFWD_SYSCTLS_MAX         1024
 #define XFWD_SYSCTL_PATH         96

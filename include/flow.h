@@ -118,6 +118,24 @@ struct fragment {
 	__be16 sport;
 	__be16 dport;
 	__u32 seen; /* jiffies */
+	__be32 daddr; /* IPv4: where it was for, before this host changed that to have it fragmented */
+};
+
+/*
+ * Fragments that came before the first of their datagram, whole frames: those of one datagram are
+ * numbered from 0.
+ */
+struct held_key {
+	struct fragment_key datagram;
+	__u32 number;
+};
+
+#define HELD_FRAME 2048 /* a power of two */
+
+struct held {
+	__u32 seen; /* jiffies */
+	__u32 length;
+	__u8 frame[HELD_FRAME];
 };
 
 /*
@@ -242,6 +260,7 @@ _Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
 _Static_assert(sizeof(struct sweep_key4) == 20, "no hidden padding");
 _Static_assert(sizeof(struct sweep_key6) == 44, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
-_Static_assert(sizeof(struct fragment) == 8, "no hidden padding");
+_Static_assert(sizeof(struct fragment) == 12, "no hidden padding");
+_Static_assert(sizeof(struct held_key) == 44, "no hidden padding");
 
 #endif

@@ -17,10 +17,11 @@ struct sweeper {
 	__u64 looked_at;
 	__u64 expired;
 	__u64 tick_ns; /* CLOCK_MONOTONIC and jiffies at the last tick: one as the other */
+	__u64 ticks;
 	__u32 tick_jiffies;
 	__u32 shorten; /* lifetimes of unanswered flows, to the right by so many bits, for this slice */
 };
 
-_Static_assert(sizeof(struct sweeper) == 64, "no hidden padding");
+_Static_assert(sizeof(struct sweeper) == 72, "no hidden padding");
 
 #endif

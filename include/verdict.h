@@ -3,7 +3,7 @@
  * Every way a packet can leave the pipeline, counted per hook.
  *
  * X(NAME, "name", "what it means"): the one list behind the BPF code, `xfwd stats` and its JSON.
- * PASS_* leave the packet exactly as it came.
+ * PASS_* leave the packet exactly as it came; ANSWER_* make it an ICMP error and send it back.
  */
 #ifndef XFWD_VERDICT_H
 #define XFWD_VERDICT_H
@@ -16,16 +16,18 @@
 	X(PASS_ACCEPT, "accepted", "an accept rule exempts it") \
 	X(PASS_TRACKED, "tracked", "belongs to a flow that is not translated") \
 	X(PASS_DONE, "done", "translated before it reached this hook") \
-	X(PASS_OTHER_PROTOCOL, "other_protocol", "not IPv4, or carries a VLAN tag") \
+	X(PASS_OTHER_PROTOCOL, "other_protocol", "not IP, or carries a VLAN tag") \
 	X(PASS_OTHER_HOST, "other_host", "its link-layer destination is not this interface") \
 	X(PASS_STRAY, "stray", "begins no flow: left to this host's own sockets") \
 	X(PASS_TO_TC, "to_tc", \
 	  "left by XDP to the tc program: needs the stack or has no redirect target") \
 	X(PASS_PARTIAL, "partial_checksum", \
 	  "left by XDP to the tc program: its checksum is not computed yet") \
-	X(PASS_TTL, "ttl_stack", "time to live used up: left to the stack, which answers") \
-	X(PASS_MTU, "mtu_stack", \
-	  "larger than the path takes: left to the stack, which answers or fragments") \
+	X(PASS_MTU, "mtu_stack", "larger than the path takes: left to the stack, which fragments") \
+	X(ANSWER_TTL, "time_exceeded", "time to live used up: its sender is told") \
+	X(ANSWER_MTU, "too_big", "larger than the path takes: its sender is told") \
+	X(HELD, "held", "a fragment that waits for the first of its datagram") \
+	X(RELEASED, "released", "a first fragment, begun anew with those that waited for it") \
 	X(DROP_RULE, "dropped_by_rule", "a drop rule matched") \
 	X(DROP_MALFORMED, "malformed", "a header is cut short or contradicts itself") \
 	X(DROP_MARTIAN, "martian", "an address that may not come from a wire") \
@@ -36,8 +38,8 @@
 	X(DROP_NO_PORT, "no_port", "no free port for a new flow") \
 	X(DROP_NO_ADDRESS, "no_address", "the interface has no address to translate to") \
 	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "no room for a new flow") \
-	X(DROP_TTL, "ttl", "time to live used up") \
-	X(DROP_MTU, "mtu", "larger than the path takes") \
+	X(DROP_TTL, "ttl", "time to live used up, and its sender may not be told (again so soon)") \
+	X(DROP_MTU, "mtu", "larger than the path takes, and its sender may not be told") \
 	X(DROP_UNREACHABLE, "unreachable", "the route to its new destination says no") \
 	X(DROP_ERROR, "error", "a kernel helper failed")
 

@@ -96,6 +96,8 @@ static ssize_t find_equal(const struct config *config, const struct rule *rule)
 /* A change of one rule. */
 struct change {
 	struct typed_rule typed; /* without a text: the change names no rule */
+	enum edit_kind kind; /* unless it is_flush */
+	bool is_flush;
 	bool is_new; /* its interface has to exist */
 	unsigned long number; /* position or handle */
 	ssize_t at; /* where the new rule stands; -1: rules went */
@@ -120,12 +122,37 @@ static json_t *change_json(const struct config *config, const struct change *cha
 	return json_pack("{s:I}", "handle", (json_int_t)config->rules[change->at].handle);
 }
 
+/* In place, where it can be had: then true, with the exit code. */
+static bool edit_rule(const struct invocation *call, const struct change *change, int *code)
+{
+	struct rule rule = change->typed.rule;
+	struct edit edit = { .kind = change->kind,
+			     .rule = change->typed.text ? &rule : NULL,
+			     .number = change->number };
+	struct session session;
+	int err = session_edit(&session, call->netns, &edit);
+
+	session_close(&session);
+	if (err == -EAGAIN)
+		return false;
+	*code = err ? EXIT_FAILED : EXIT_DONE;
+	if (!err && call->json && edit.kind == EDIT_DELETE)
+		*code = cmd_json(call, json_pack("{s:i}", "deleted", 1));
+	else if (!err && call->json)
+		*code = cmd_json(call, json_pack("{s:I}", "handle", (json_int_t)rule.handle));
+	return true;
+}
+
 static int change_rules(const struct invocation *call, struct change *change)
 {
 	struct session session;
 	struct diag diag;
 	int err, code;
 
+	if (!change->is_flush && edit_rule(call, change, &code)) {
+		free(change->typed.text);
+		return code;
+	}
 	diag_init(&diag);
 	err = session_write(&session, call->netns, NULL);
 	if (!err)
@@ -167,39 +194,20 @@ static int make_add(struct config *config, struct change *change)
 	return make_insert(config, change);
 }
 
-/* In place, where it can be had: then true, with the exit code. */
-static bool append_rule(const struct invocation *call, struct typed_rule *typed, int *code)
-{
-	struct rule rule = typed->rule;
-	struct session session;
-	int err = session_append(&session, call->netns, &rule);
-
-	session_close(&session);
-	if (err == -EAGAIN)
-		return false;
-	free(typed->text);
-	*code = err ? EXIT_FAILED : EXIT_DONE;
-	if (!err && call->json)
-		*code = cmd_json(call, json_pack("{s:I}", "handle", (json_int_t)rule.handle));
-	return true;
-}
-
 int cmd_add(const struct invocation *call)
 {
-	struct change change = { .make = make_add, .is_new = true };
+	struct change change = { .kind = EDIT_ADD, .make = make_add, .is_new = true };
 	int code;
 
 	if (call->argc < 2)
 		return cmd_usage("add", "a rule is needed");
 	code = read_rule(call, 1, &change.typed);
-	if (code || append_rule(call, &change.typed, &code))
-		return code;
-	return change_rules(call, &change);
+	return code ? code : change_rules(call, &change);
 }
 
 int cmd_insert(const struct invocation *call)
 {
-	struct change change = { .make = make_insert, .is_new = true };
+	struct change change = { .kind = EDIT_INSERT, .make = make_insert, .is_new = true };
 	int code;
 
 	if (call->argc < 3 || !cmd_number(call->argv[1], XFWD_RULES_MAX, &change.number) ||
@@ -234,7 +242,7 @@ static int make_replace(struct config *config, struct change *change)
 
 int cmd_replace(const struct invocation *call)
 {
-	struct change change = { .make = make_replace, .is_new = true };
+	struct change change = { .kind = EDIT_REPLACE, .make = make_replace, .is_new = true };
 	int code;
 
 	if (call->argc < 3 || !cmd_number(call->argv[1], UINT32_MAX, &change.number))
@@ -266,7 +274,7 @@ static int make_delete(struct config *config, struct change *change)
 
 int cmd_delete(const struct invocation *call)
 {
-	struct change change = { .make = make_delete };
+	struct change change = { .kind = EDIT_DELETE, .make = make_delete };
 	int code;
 
 	if (call->argc < 2)
@@ -287,7 +295,7 @@ static int make_flush(struct config *config, struct change *change)
 
 int cmd_flush(const struct invocation *call)
 {
-	struct change change = { .make = make_flush };
+	struct change change = { .is_flush = true, .make = make_flush };
 
 	if (call->argc != 1)
 		return cmd_usage("flush", "it takes no words");

@@ -13,16 +13,11 @@
 #include "compile.h"
 #include "ifaces.h"
 #include "msg.h"
+#include "records.h"
+#include "rules_write.h"
 #include "slots.h"
 #include "sysctl.h"
-
-/* An interface that has gone gets an index that none ever has: its rules rest until a change. */
-static unsigned int ifindex_lookup(const char *name, void *context)
-{
-	const struct netdev *dev = netdev_by_name(context, name);
-
-	return dev ? dev->ifindex : UINT32_MAX;
-}
+#include "task.h"
 
 /* Names that no interface has: once each, where they follow each other. */
 static void note_missing(const struct config *config, const struct netdevs *devs)
@@ -41,11 +36,26 @@ static void note_missing(const struct config *config, const struct netdevs *devs
 	}
 }
 
+/* The compiler's ranks are positions: they get gaps, for rules that are put in between. */
+static void ranks_spread(struct tables *tables)
+{
+	for (size_t i = 0; i < tables->entry_count; i++)
+		tables->entries[i].rank = rank_at(tables->entries[i].rank);
+	for (int stage = 0; stage < STAGE_COUNT; stage++) {
+		for (int family = 0; family < FAMILY_COUNT; family++) {
+			struct rule_mask *masks = tables->ruleset->masks[stage][family];
+
+			for (__u32 i = 0; i < tables->ruleset->mask_count[stage][family]; i++)
+				masks[i].best_rank = rank_at(masks[i].best_rank);
+		}
+	}
+}
+
 static int compile_rules(const struct config *config, const struct netdevs *devs,
 			 struct tables *tables)
 {
 	size_t at = 0;
-	int err = compile(config, ifindex_lookup, (void *)devs, tables, &at);
+	int err = compile(config, netdevs_ifindex, (void *)devs, tables, &at);
 
 	if (err == -E2BIG)
 		msg_error("rule %zu is one combination of prefix lengths, port ranges and "
@@ -53,106 +63,8 @@ static int compile_rules(const struct config *config, const struct netdevs *devs
 			  at + 1, XFWD_MASKS_MAX);
 	else if (err)
 		msg_error("cannot compile the rules: %s", strerror(-err));
-	return err;
-}
-
-/* An inner map for `slot` of the outer one; the outer map keeps it. Its fd, or -errno. */
-static int inner_create(int outer, __u32 slot, const struct bpf_map_info *shape)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = shape->map_flags);
-	int fd, err;
-
-	fd = bpf_map_create(shape->type, shape->name, shape->key_size, shape->value_size,
-			    shape->max_entries, &opts);
-	if (fd < 0)
-		return -errno;
-	err = bpf_map_update_elem(outer, &slot, &fd, BPF_ANY);
-	if (err) {
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
-static int batch_update(int fd, const void *keys, const void *values, __u32 count)
-{
-	LIBBPF_OPTS(bpf_map_batch_opts, opts);
-
-	return count ? bpf_map_update_batch(fd, keys, values, &count, &opts) : 0;
-}
-
-/* Entries for `count`, and for some that may be added in place. */
-static __u32 with_room(size_t count)
-{
-	return count + count / 8 + 64;
-}
-
-/* Fills an inner array map from an array. */
-static int array_write(int outer, __u32 slot, struct bpf_map_info *shape, const void *values,
-		       __u32 count)
-{
-	__u32 *keys = NULL;
-	int fd, err = 0;
-
-	shape->type = BPF_MAP_TYPE_ARRAY;
-	shape->key_size = sizeof(__u32);
-	shape->max_entries = shape->max_entries ? shape->max_entries : with_room(count);
-	fd = inner_create(outer, slot, shape);
-	if (fd < 0)
-		return fd;
-	if (count) {
-		keys = calloc(count, sizeof(*keys));
-		err = keys ? 0 : -ENOMEM;
-	}
-	for (__u32 i = 0; i < count && keys; i++)
-		keys[i] = i;
-	if (!err)
-		err = batch_update(fd, keys, values, count);
-	free(keys);
-	close(fd);
-	return err;
-}
-
-static int index_write(int outer, __u32 slot, const struct tables *tables)
-{
-	struct bpf_map_info shape = {
-		.type = BPF_MAP_TYPE_HASH,
-		.name = "rule_index",
-		.key_size = sizeof(struct rule_key),
-		.value_size = sizeof(struct rule_entry),
-		.max_entries = with_room(tables->entry_count),
-	};
-	int fd = inner_create(outer, slot, &shape), err;
-
-	if (fd < 0)
-		return fd;
-	err = batch_update(fd, tables->keys, tables->entries, tables->entry_count);
-	close(fd);
-	return err;
-}
-
-/*
- * The records come first, and not by chance: no program reads them, but the kernel waits for all
- * running programs when an inner map is replaced. So what a packet may still be looking at, in the
- * slot that was in force before the last change, is replaced only when that packet is through.
- */
-static int ruleset_write(const struct state *state, __u32 slot, const struct config *config,
-			 const struct tables *tables)
-{
-	struct bpf_map_info ruleset = { .name = "ruleset",
-					.value_size = sizeof(struct ruleset),
-					.max_entries = 1 };
-	struct bpf_map_info records = { .name = "rule_records",
-					.value_size = sizeof(struct rule),
-					.map_flags = BPF_F_INNER_MAP };
-	int err;
-
-	err = array_write(state->map[MAP_rule_records], slot, &records, config->rules,
-			  config->rule_count);
-	if (!err)
-		err = array_write(state->map[MAP_rulesets], slot, &ruleset, tables->ruleset, 1);
-	if (!err)
-		err = index_write(state->map[MAP_rule_indexes], slot, tables);
+	else
+		ranks_spread(tables);
 	return err;
 }
 
@@ -160,8 +72,11 @@ static int running_write(struct state *state, __u32 slot, const struct config *c
 {
 	struct running *running = &state->running;
 
+	state->slot = slot;
 	running->options = config->options;
-	running->rule_count = config->rule_count;
+	running->record_count = config->rule_count;
+	running->freed = 0;
+	running->last_rank = config->rule_count ? rank_at(config->rule_count - 1) : 0;
 	running->pending = 0;
 	running->interface_count = config->interface_count;
 	if (config->interface_count)
@@ -182,33 +97,36 @@ static int wanted_mode(const struct config *config, const char *name)
 	return -1;
 }
 
-/* Interfaces that the call attached, to be detached again where it fails later. */
-struct attached {
-	unsigned int *ifindex;
+/* Attaching what the configuration names. */
+struct attaching {
+	const struct state *state;
+	const struct pins *pins;
+	const struct config *config;
+	const struct netdevs *devs;
+	unsigned int *fresh; /* interfaces that it attached, to be detached again on failure */
 	size_t count;
 };
 
-static int attach_wanted(const struct state *state, const struct pins *pins,
-			 const struct config *config, const struct netdevs *devs,
-			 struct attached *fresh)
+/* Prints what is wrong. */
+static int attach_wanted(void *context)
 {
+	struct attaching *at = context;
 	struct attachment attachment;
 	int mode, err = 0;
 
-	fresh->count = 0;
-	fresh->ifindex = calloc(devs->count + 1, sizeof(*fresh->ifindex));
-	if (!fresh->ifindex)
+	at->fresh = calloc(at->devs->count + 1, sizeof(*at->fresh));
+	if (!at->fresh)
 		return -ENOMEM;
-	for (size_t i = 0; i < devs->count && !err; i++) {
-		const struct netdev *dev = &devs->list[i];
-		bool before = !attachment_get(state, dev->ifindex, &attachment);
+	for (size_t i = 0; i < at->devs->count && !err; i++) {
+		const struct netdev *dev = &at->devs->list[i];
+		bool before = !attachment_get(at->state, dev->ifindex, &attachment);
 
-		mode = wanted_mode(config, dev->name);
+		mode = wanted_mode(at->config, dev->name);
 		if (mode < 0)
 			continue;
-		err = attach_interface(state, pins, dev, mode);
+		err = attach_interface(at->state, at->pins, dev, mode);
 		if (!err && !before)
-			fresh->ifindex[fresh->count++] = dev->ifindex;
+			at->fresh[at->count++] = dev->ifindex;
 	}
 	return err;
 }
@@ -315,16 +233,16 @@ static int guard_on(const struct state *state)
 }
 
 static int write_beside(struct state *state, const struct config *config,
-			const struct tables *tables)
+			const struct tables *tables, struct task *slots)
 {
 	struct settings settings;
 	int err = state_settings(state, &settings);
 	__u32 slot = !settings_active(&settings);
 
 	if (!err)
-		err = slots_make_room(state);
+		err = rules_write(state, slot, config, tables);
 	if (!err)
-		err = ruleset_write(state, slot, config, tables);
+		err = task_end(slots);
 	if (!err)
 		err = running_write(state, slot, config);
 	if (err)
@@ -332,14 +250,11 @@ static int write_beside(struct state *state, const struct config *config,
 	return err;
 }
 
-/* All that can fail, beside what is in force. Prints what is wrong. */
-static int prepare(struct state *state, const struct pins *pins, const struct config *config,
-		   const struct netdevs *devs, struct attached *fresh)
+/* What the rules need besides the tables. Prints what is wrong. */
+static int prepare(struct state *state, const struct config *config, const struct netdevs *devs)
 {
-	int err = attach_wanted(state, pins, config, devs, fresh);
+	int err = 0;
 
-	if (err)
-		return err;
 	if (sysctl_needs_guard(config))
 		err = guard_on(state);
 	if (!err)
@@ -366,31 +281,53 @@ static void tidy_up(const struct state *state, const struct pins *pins, const st
 			strerror(-err));
 }
 
+/* All that can fail: attaching, and writing beside what is in force. Prints what is wrong. */
+static int make_ready(struct state *state, const struct config *config, const struct tables *tables,
+		      struct attaching *at, struct task *slots)
+{
+	struct task attach;
+	int err, failed;
+
+	task_start(&attach, attach_wanted, at);
+	err = write_beside(state, config, tables, slots);
+	failed = task_end(&attach);
+	if (!err)
+		err = failed;
+	return err ? err : prepare(state, config, at->devs);
+}
+
+static int make_room(void *context)
+{
+	return slots_make_room(context);
+}
+
 int commit(struct state *state, const struct pins *pins, struct config *config,
 	   const struct netdevs *devs, unsigned int flags)
 {
-	struct attached fresh = { 0 };
+	struct attaching at = { .state = state, .pins = pins, .config = config, .devs = devs };
 	struct tables tables = { 0 };
+	struct task slots;
 	int err;
 
 	err = check_limits(state, config);
 	if (!err)
 		err = slots_give(state, config);
-	if (!err)
-		err = compile_rules(config, devs, &tables);
 	if (err)
 		return err;
-	note_missing(config, devs);
-	err = write_beside(state, config, &tables);
-	if (!err)
-		err = prepare(state, pins, config, devs, &fresh);
+	task_start(&slots, make_room, state);
+	err = compile_rules(config, devs, &tables);
+	if (!err) {
+		note_missing(config, devs);
+		err = make_ready(state, config, &tables, &at, &slots);
+	}
+	task_end(&slots);
 	if (!err)
 		err = settings_write(state, config);
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
-	for (size_t i = 0; i < fresh.count && err; i++)
-		detach_interface(state, pins, fresh.ifindex[i]);
-	free(fresh.ifindex);
+	for (size_t i = 0; i < at.count && err; i++)
+		detach_interface(state, pins, at.fresh[i]);
+	free(at.fresh);
 	tables_free(&tables);
 	return err;
 }

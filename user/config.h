@@ -102,9 +102,6 @@ struct rule {
 	char name[RULE_NAME_MAX]; /* "": none */
 };
 
-_Static_assert(sizeof(struct rule) == XFWD_RULE_RECORD_SIZE,
-	       "part of the pinned layout: bump XFWD_LAYOUT when it changes");
-
 enum attach_mode {
 	MODE_AUTO,
 	MODE_NATIVE,

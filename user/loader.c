@@ -14,11 +14,14 @@
 #include <unistd.h>
 
 #include "msg.h"
+#include "records.h"
 #include "state.h"
+#include "task.h"
 #include "xfwd.skel.h"
 
 /* The last thing that libbpf warned of: the verifier's or the kernel's reason, which errno lacks. */
 static char last_words[512];
+static pthread_mutex_t last_words_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static int listen_print(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -32,7 +35,9 @@ static int listen_print(enum libbpf_print_level level, const char *format, va_li
 	if (!strncmp(line, "libbpf: ", 8))
 		memmove(line, line + 8, strlen(line + 8) + 1);
 	line[strcspn(line, "\n")] = '\0';
+	pthread_mutex_lock(&last_words_lock);
 	strcpy(last_words, line);
+	pthread_mutex_unlock(&last_words_lock);
 	return 0;
 }
 
@@ -61,55 +66,17 @@ static int run_once(const struct bpf_program *prog)
 	return err ? err : (int)opts.retval;
 }
 
-static double seconds_now(void)
+/* How many jiffies make a second: the clocks that go by jiffies tell how fine they are. */
+static int find_hz(__u32 *hz)
 {
-	struct timespec now;
+	const long second = 1000000000;
+	struct timespec tick;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-/* Waits for the tick after which jiffies read `after` or more. -errno, or the jiffies read. */
-static int wait_tick(const struct bpf_program *prog, int after)
-{
-	double limit = seconds_now() + 1;
-	int jiffies;
-
-	do {
-		jiffies = run_once(prog);
-		if (jiffies < 0)
-			return jiffies;
-	} while (jiffies < after && seconds_now() < limit);
-	return jiffies;
-}
-
-/*
- * How many jiffies make a second: the kernel's configuration may not be readable, so a few ticks are
- * timed, from edge to edge, and the nearest of the values that kernels are built with is taken.
- */
-static int measure_hz(const struct bpf_program *prog, __u32 *hz)
-{
-	static const __u32 known[] = { 100, 250, 300, 1000 };
-	double start, rate, error, least = 1e9;
-	int first, last;
-
-	first = run_once(prog);
-	if (first >= 0)
-		first = wait_tick(prog, first + 1);
-	if (first < 0)
-		return first;
-	start = seconds_now();
-	last = wait_tick(prog, first + 4);
-	if (last < 0)
-		return last;
-	rate = (last - first) / (seconds_now() - start);
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		error = rate > known[i] ? rate / known[i] : known[i] / rate;
-		if (error < least) {
-			least = error;
-			*hz = known[i];
-		}
-	}
+	if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick))
+		return -errno;
+	if (tick.tv_sec || tick.tv_nsec <= 0)
+		return -EINVAL;
+	*hz = (second + tick.tv_nsec / 2) / tick.tv_nsec;
 	return 0;
 }
 
@@ -123,7 +90,7 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	__u32 zero = 0;
 	int err;
 
-	err = measure_hz(skel->progs.clock_read, &settings.hz);
+	err = find_hz(&settings.hz);
 	if (err)
 		return err;
 	memset(&value, 0, sizeof(value));
@@ -141,7 +108,7 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	return err > 0 ? -EIO : err;
 }
 
-static int pin_all(const struct xfwd_bpf *skel, const struct pins *pins)
+static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 {
 	char path[PATH_MAX];
 	int err = 0;
@@ -151,16 +118,8 @@ static int pin_all(const struct xfwd_bpf *skel, const struct pins *pins)
 		pins_path(path, pins->loading, "maps/%s", #name); \
 		err = bpf_obj_pin(bpf_map__fd(skel->maps.name), path) ? -errno : 0; \
 	}
-#define PIN_PROGRAM(name) \
-	if (!err) { \
-		pins_path(path, pins->loading, "programs/%s", #name); \
-		err = bpf_obj_pin(bpf_program__fd(skel->progs.name), path) ? -errno : 0; \
-	}
 	STATE_MAPS(PIN_MAP)
-	PIN_PROGRAM(tc_ingress)
-	PIN_PROGRAM(tc_egress)
 #undef PIN_MAP
-#undef PIN_PROGRAM
 	return err;
 }
 
@@ -188,11 +147,17 @@ static bool is_loaded_late(const char *name)
 	return !strncmp(name, "xdp_", 4);
 }
 
+/* Programs that interfaces are attached to: each is loaded by itself. */
+static bool is_hook(const char *name)
+{
+	return is_loaded_late(name) || !strncmp(name, "tc_", 3);
+}
+
 /*
- * Opens the object with only some of its programs to be loaded: `late`, or all that are not loaded
- * late (NULL). `frags`: the flag for frames of several buffers.
+ * Opens the object with only some of its programs to be loaded: `hook`, or those that are none
+ * (NULL). `frags`: the flag for frames of several buffers.
  */
-static struct xfwd_bpf *open_programs(const char *late, __u32 frags)
+static struct xfwd_bpf *open_programs(const char *hook, __u32 frags)
 {
 	struct xfwd_bpf *skel = xfwd_bpf__open();
 	struct bpf_program *program;
@@ -204,21 +169,20 @@ static struct xfwd_bpf *open_programs(const char *late, __u32 frags)
 	bpf_object__for_each_program(program, skel->obj) {
 		const char *name = bpf_program__name(program);
 
-		bpf_program__set_autoload(program,
-					  late ? !strcmp(name, late) : !is_loaded_late(name));
+		bpf_program__set_autoload(program, hook ? !strcmp(name, hook) : !is_hook(name));
 	}
 	return skel;
 }
 
 /* Has the object use the maps that are pinned; those that are not are the programs' own. */
-static int reuse_maps(const struct xfwd_bpf *skel, const struct pins *pins)
+static int reuse_maps(const struct xfwd_bpf *skel, const char *dir)
 {
 	char path[PATH_MAX];
 	struct bpf_map *map;
 	int fd, err = 0;
 
 	bpf_object__for_each_map(map, skel->obj) {
-		pins_path(path, pins->dir, "maps/%s", bpf_map__name(map));
+		pins_path(path, dir, "maps/%s", bpf_map__name(map));
 		fd = bpf_obj_get(path);
 		if (fd < 0)
 			continue;
@@ -230,20 +194,24 @@ static int reuse_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 	return err;
 }
 
-/* With the flag (Linux 5.18), and without where it is unknown. The program's fd, or -errno. */
-static int load_late(const struct pins *pins, const char *name)
+/*
+ * Loads the program over the maps that are pinned in the folder, and pins it there. XDP's with the
+ * flag for frames of several buffers (Linux 5.18), and without where that is unknown. Its fd, or
+ * -errno.
+ */
+static int load_hook(const char *dir, const char *name)
 {
 	static const __u32 flags[] = { BPF_F_XDP_HAS_FRAGS, 0 };
 	struct xfwd_bpf *skel;
 	char path[PATH_MAX];
 	int fd, err = -EINVAL;
 
-	pins_path(path, pins->dir, "programs/%s", name);
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]) && err == -EINVAL; i++) {
+	pins_path(path, dir, "programs/%s", name);
+	for (size_t i = is_loaded_late(name) ? 0 : 1; i < 2 && err == -EINVAL; i++) {
 		skel = open_programs(name, flags[i]);
 		if (!skel)
 			return -errno;
-		err = reuse_maps(skel, pins);
+		err = reuse_maps(skel, dir);
 		if (!err)
 			err = xfwd_bpf__load(skel);
 		fd = bpf_program__fd(bpf_object__find_program_by_name(skel->obj, name));
@@ -264,7 +232,7 @@ int loader_program(const struct pins *pins, const char *name)
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return fd;
-	return errno == ENOENT && is_loaded_late(name) ? load_late(pins, name) : -errno;
+	return errno == ENOENT && is_loaded_late(name) ? load_hook(pins->dir, name) : -errno;
 }
 
 static void size_flows(struct bpf_map *flows, struct bpf_map *queue, const struct options *options)
@@ -273,13 +241,14 @@ static void size_flows(struct bpf_map *flows, struct bpf_map *queue, const struc
 	bpf_map__set_max_entries(queue, options->flows + options->flows / 8 + 64);
 }
 
-static int load_programs(struct xfwd_bpf **skel, const struct options *options)
+static int load_maps(struct xfwd_bpf **skel, const struct options *options)
 {
 	int err;
 
 	*skel = open_programs(NULL, 0);
 	if (!*skel)
 		return -errno;
+	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
 	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, options);
 	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, options);
 	err = xfwd_bpf__load(*skel);
@@ -290,13 +259,39 @@ static int load_programs(struct xfwd_bpf **skel, const struct options *options)
 	return err;
 }
 
+struct hook {
+	const char *dir;
+	const char *name;
+};
+
+static int hook_task(void *context)
+{
+	const struct hook *hook = context;
+	int fd = load_hook(hook->dir, hook->name);
+
+	return fd < 0 ? fd : close(fd);
+}
+
+/* Side by side: the kernel verifies each for a while. */
+static int load_tc(const struct pins *pins)
+{
+	struct hook in = { pins->loading, "tc_ingress" }, out = { pins->loading, "tc_egress" };
+	struct task task;
+	int err, failed;
+
+	task_start(&task, hook_task, &in);
+	err = hook_task(&out);
+	failed = task_end(&task);
+	return err ? err : failed;
+}
+
 int loader_load(const struct pins *pins, const struct options *options)
 {
 	struct xfwd_bpf *skel = NULL;
 	const char *step = "load the programs";
 	int err;
 
-	err = load_programs(&skel, options);
+	err = load_maps(&skel, options);
 	if (err == -EPERM) {
 		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN, "
 			  "CAP_PERFMON and CAP_SYS_ADMIN)");
@@ -311,7 +306,11 @@ int loader_load(const struct pins *pins, const struct options *options)
 		err = make_dirs(pins);
 	}
 	if (!err)
-		err = pin_all(skel, pins);
+		err = pin_maps(skel, pins);
+	if (!err) {
+		step = "load the programs";
+		err = load_tc(pins);
+	}
 	if (!err && rename(pins->loading, pins->dir))
 		err = -errno;
 	if (err) {

@@ -41,6 +41,13 @@ const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name
 	return NULL;
 }
 
+unsigned int netdevs_ifindex(const char *name, void *devs)
+{
+	const struct netdev *dev = netdev_by_name(devs, name);
+
+	return dev ? dev->ifindex : UINT32_MAX;
+}
+
 /* Frames of loopback devices have an Ethernet header too, of zeroes. */
 bool netdev_is_ethernet(const struct netdev *dev)
 {

@@ -37,6 +37,11 @@ struct netdevs {
 int netdevs_get(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
 const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name);
+/*
+ * For compile(): the index of an interface of `devs`. One that has gone gets an index that none ever
+ * has: its rules rest until a change.
+ */
+unsigned int netdevs_ifindex(const char *name, void *devs);
 const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex);
 /* Every address of this machine, not only the first of each interface; free() *list. */
 int netdev_addresses(struct netdev_address **list, size_t *count);

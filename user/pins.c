@@ -25,6 +25,7 @@
 #define BPFFS        "/sys/fs/bpf"
 #define NETNS_RUN    "/run/netns"
 #define LOCK_SECONDS 10
+#define LOCK_POLL_MS 5 /* well below the time between two calls of who calls on and on */
 
 void pins_path(char path[PATH_MAX], const char *dir, const char *format, ...)
 {
@@ -216,13 +217,13 @@ static int make_dirs(void)
 
 int pins_lock(struct pins *pins)
 {
-	const struct timespec pause = { .tv_nsec = 20 * 1000 * 1000 };
+	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000 * 1000 };
 
 	/* The root of bpffs: it stays when all that xfwd made is gone. */
 	pins->lock = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (pins->lock < 0)
 		return cannot("open", BPFFS);
-	for (int i = 0; i < LOCK_SECONDS * 50; i++) {
+	for (int i = 0; i < LOCK_SECONDS * 1000 / LOCK_POLL_MS; i++) {
 		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
 			return make_dirs();
 		if (errno != EWOULDBLOCK)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append.h"
 #include "attach.h"
 #include "check.h"
 #include "commit.h"
@@ -54,7 +53,7 @@ int session_change(struct session *session, const char *netns)
 	return err ? err : open_running(session);
 }
 
-int session_append(struct session *session, const char *netns, struct rule *rule)
+int session_edit(struct session *session, const char *netns, struct edit *change)
 {
 	int err;
 
@@ -64,11 +63,15 @@ int session_append(struct session *session, const char *netns, struct rule *rule
 		err = pins_lock(&session->pins);
 	if (!err)
 		err = state_open(&session->state, &session->pins);
+	if (err)
+		return err == -ENOENT ? -EAGAIN : err;
+	session->open = true;
+	err = netdevs_get(&session->devs);
 	if (!err)
-		err = netdevs_get(&session->devs);
-	if (!err)
-		err = append(&session->state, &session->pins, &session->devs, rule);
-	return err == -ENOENT ? -EAGAIN : err;
+		err = edit(&session->state, &session->pins, &session->devs, change);
+	if (err && err != -EAGAIN)
+		msg_error("cannot change the rules: %s", strerror(-err));
+	return err;
 }
 
 /* A state that is there but is of a namespace that has gone, or was cut short, is replaced. */

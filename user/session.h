@@ -7,6 +7,7 @@
 #define XFWD_SESSION_H
 
 #include "config.h"
+#include "edit.h"
 #include "netdev.h"
 #include "parse.h"
 #include "pins.h"
@@ -39,10 +40,10 @@ int session_check(const struct session *session, const struct config *config,
 /* Makes session->config the running one; flags of commit(). Prints what is wrong. */
 int session_commit(struct session *session, unsigned int flags);
 /*
- * Adds the rule behind the others, in place, and gives it its handle. -EAGAIN, without a word: not
- * to be had so; then session_write() and session_commit() do it. Prints what else is wrong.
+ * Changes one rule in place. -EAGAIN: not to be had so; then session_write() and session_commit() do
+ * it, and say what is wrong.
  */
-int session_append(struct session *session, const char *netns, struct rule *rule);
+int session_edit(struct session *session, const char *netns, struct edit *edit);
 /* Detaches and removes everything of the namespace, and puts the sysctls back. */
 int session_down(struct session *session);
 void session_close(struct session *session);

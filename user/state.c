@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "msg.h"
+#include "records.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
@@ -107,6 +108,7 @@ static int read_running(struct state *state, const struct pins *pins)
 		return err;
 	}
 	state->running = value.running;
+	state->slot = active;
 	if (value.running.netns_cookie == state_netns_cookie())
 		return 0;
 	if (pins->named)
@@ -156,34 +158,31 @@ void state_close(struct state *state)
 	}
 }
 
-static int read_records(const struct state *state, __u32 active, struct rule *rules, __u32 count)
+static int read_rules(const struct state *state, struct config *config)
 {
-	int fd = state_inner(state, MAP_rule_records, active), err = 0, read = 0;
-	__u32 *keys, out;
+	const struct rule_record **order = NULL;
+	struct records records;
+	int err = records_open(state, state->slot, &records);
 
-	if (fd < 0)
-		return fd;
-	keys = calloc(count, sizeof(*keys));
-	while (keys && !err && read < (int)count) {
-		__u32 at = read - 1, some = count - read;
-
-		err = bpf_map_lookup_batch(fd, read ? &at : NULL, &out, keys + read, rules + read,
-					   &some, NULL);
-		read += some;
-		if (err == -ENOENT) /* the map's end */
-			err = read == (int)count ? 0 : -EIO;
+	if (!err)
+		err = records_order(&records, &order, &config->rule_count);
+	config->rule_room = config->rule_count;
+	if (!err && config->rule_count) {
+		config->rules = calloc(config->rule_count, sizeof(*config->rules));
+		err = config->rules ? 0 : -ENOMEM;
 	}
-	if (!keys)
-		err = -ENOMEM;
-	free(keys);
-	close(fd);
+	for (size_t i = 0; i < config->rule_count && !err; i++)
+		config->rules[i] = order[i]->rule;
+	if (err)
+		config->rule_count = 0;
+	free(order);
+	records_close(&records);
 	return err;
 }
 
 int state_config(const struct state *state, struct config *config)
 {
 	const struct running *running = &state->running;
-	struct settings settings;
 	int err;
 
 	config_init(config);
@@ -194,17 +193,7 @@ int state_config(const struct state *state, struct config *config)
 		if (err)
 			return err;
 	}
-	if (!running->rule_count)
-		return 0;
-	err = state_settings(state, &settings);
-	if (err)
-		return err;
-	config->rules = calloc(running->rule_count, sizeof(*config->rules));
-	if (!config->rules)
-		return -ENOMEM;
-	config->rule_count = running->rule_count;
-	config->rule_room = running->rule_count;
-	err = read_records(state, settings_active(&settings), config->rules, running->rule_count);
+	err = read_rules(state, config);
 	if (err)
 		msg_error("cannot read the running rules: %s", strerror(-err));
 	return err;

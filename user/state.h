@@ -17,6 +17,7 @@
 	X(sweep_queue4) \
 	X(sweep_queue6) \
 	X(fragments) \
+	X(held_fragments) \
 	X(ifaces) \
 	X(ifaces_near) \
 	X(ports) \
@@ -44,11 +45,13 @@ enum state_map {
 /* What goes with the rule records: one value of the map `running`. */
 struct running {
 	__u64 netns_cookie; /* which namespace: a name may be taken by another later */
-	__u32 rule_count;
+	__u32 record_count; /* records in use are below; those of deleted rules are among them */
+	__u32 last_rank; /* the highest given; 0: none */
 	__u32 next_handle; /* handles are never given twice */
 	__u32 next_slot; /* counter slots in use are below */
 	__u32 interface_count;
-	__u32 pending; /* a rule is listed that may not be in force: see append() */
+	__u32 freed; /* memory of the index in force may be used anew: see edit() */
+	__u32 pending; /* what is listed may not be what is in force: see edit() */
 	struct options options;
 	struct interface interfaces[XFWD_INTERFACES_MAX];
 };
@@ -56,6 +59,7 @@ struct running {
 struct state {
 	int map[MAP_COUNT]; /* -1: not open */
 	struct running running;
+	__u32 slot; /* that `running` is of */
 };
 
 /*

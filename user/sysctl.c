@@ -137,7 +137,12 @@ static bool target_is_loopback(const struct rule *rule)
 	       (ntohl(rule->target.addr_min.word[0]) >> 24) == 127;
 }
 
-static bool rule_forwards(const struct rule *rule)
+bool sysctl_rule_loops_back(const struct rule *rule)
+{
+	return rule->kind == RULE_DNAT && target_is_loopback(rule);
+}
+
+bool sysctl_rule_forwards(const struct rule *rule)
 {
 	return rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE ||
 	       (rule->kind == RULE_DNAT && !target_is_loopback(rule));
@@ -146,7 +151,7 @@ static bool rule_forwards(const struct rule *rule)
 static bool needs_forwarding(const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++)
-		if (rule_forwards(&config->rules[i]))
+		if (sysctl_rule_forwards(&config->rules[i]))
 			return true;
 	return false;
 }
@@ -155,9 +160,9 @@ bool sysctl_is_needed(const struct rule *rule)
 {
 	char value[XFWD_SYSCTL_VALUE];
 
-	if (rule->kind == RULE_DNAT && target_is_loopback(rule))
+	if (sysctl_rule_loops_back(rule))
 		return true;
-	return rule_forwards(rule) && (sysctl_read(IP_FORWARD, value) || strcmp(value, "1"));
+	return sysctl_rule_forwards(rule) && (sysctl_read(IP_FORWARD, value) || strcmp(value, "1"));
 }
 
 /* Does a rule send what comes in at this interface to a loopback address? */
@@ -208,7 +213,7 @@ static int restore(const struct state *state, const struct config *config)
 bool sysctl_needs_guard(const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++)
-		if (config->rules[i].kind == RULE_DNAT && target_is_loopback(&config->rules[i]))
+		if (sysctl_rule_loops_back(&config->rules[i]))
 			return true;
 	return false;
 }

@@ -17,6 +17,9 @@ int sysctl_sync(const struct state *state, const struct config *config, const st
 int sysctl_restore(const struct state *state, const char *ifname);
 /* Does the rule need a sysctl that is not set yet, or one of its interface? */
 bool sysctl_is_needed(const struct rule *rule);
+/* Is the rule one that sysctls are set for: ip_forward, or route_localnet of its interface? */
+bool sysctl_rule_forwards(const struct rule *rule);
+bool sysctl_rule_loops_back(const struct rule *rule);
 /* Will sysctl_sync() make loopback addresses reachable from the wire? */
 bool sysctl_needs_guard(const struct config *config);
 

@@ -45,7 +45,7 @@ editing() {
 	equal rules "$(rules)" ""
 }
 
-in_place() { # a rule added to others: what is in force stays where it is
+in_place() { # one rule of several is changed: what is in force stays where it is
 	topology
 	http_server "$EDGE" 8080
 	load <<<"redirect in eth0 tcp to :80 -> :8080"
@@ -65,12 +65,51 @@ in_place() { # a rule added to others: what is in force stays where it is
 	contains "$(said)" "handle 2"
 	xfwd delete redirect in eth0 tcp to :81 into :8080
 	refused "$OUTSIDE" http://198.51.100.1:81/
+	equal "what was hidden" "$(rules | tail -n 1)" "redirect in eth0 tcp to :81 -> :9999"
+	xfwd insert 2 redirect in eth0 tcp,udp to :81-83 into :8080
+	equal "before the last" "$(fetch "$OUTSIDE" http://198.51.100.1:83/)" edge
+	xfwd replace 6 redirect in eth0 tcp,udp to :83-85 into :8080
+	equal replaced "$(fetch "$OUTSIDE" http://198.51.100.1:85/)" edge
+	refused "$OUTSIDE" http://198.51.100.1:81/
+	xfwd insert 1 drop in eth0 tcp from 198.51.100.0/24
+	fails fetch "$OUTSIDE" --connect-timeout 1 http://198.51.100.1:85/
+	xfwd delete drop in eth0 tcp from 198.51.100.0/24
+	equal "let through again" "$(fetch "$OUTSIDE" http://198.51.100.1:85/)" edge
+	equal "no such" "$(status_of xfwd delete 77)" 1
+	xfwd delete 6
+	equal handles "$(handles)" "[1,4,5]"
+	equal "the set in force" "$(ruleset_id)" "$before"
 	for n in {100..230}; do # more than there is room for
 		xfwd add redirect in eth0 tcp to ":$n" into :8080
 	done
 	equal "the last" "$(fetch "$OUTSIDE" http://198.51.100.1:230/)" edge
 	equal rules "$(rules | wc -l)" 134
 	equal handles "$(xfwd list -j | jq '[.rules[].handle] | unique | length')" 134
+}
+
+no_longer_needed() { # what the last rule of its kind needed goes with it
+	topology
+	load <<-END
+		drop in eth0 tcp to :1
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		dnat in eth0 tcp to :81 -> 127.0.0.1:80
+		dnat in eth0 tcp to :82 -> 10.0.0.2:8080
+	END
+	equal needed "$(needed)" "1 1"
+	xfwd delete 3
+	equal "without the one to loopback" "$(needed)" "1 0"
+	xfwd delete 2
+	equal "with one that forwards" "$(needed)" "1 0"
+	xfwd replace 4 drop in eth0 tcp to :82
+	equal "with none" "$(needed)" "0 0"
+	xfwd add dnat in eth0 tcp to :80 into 10.0.0.2:8080
+	equal "with one again" "$(needed)" "1 0"
+	xfwd delete dnat in eth0 tcp to :80 into 10.0.0.2:8080
+	equal "with none again" "$(needed)" "0 0"
+}
+
+needed() {
+	in_ns "$EDGE" sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth0.route_localnet | paste -sd " "
 }
 
 ruleset_id() { # of the map, and which of the two is in force
@@ -165,6 +204,8 @@ hundred_thousand() {
 	equal rules "$(rules | wc -l)" 100000
 	xfwd list -j | jq -e '.rules[99999].flows == 1'
 	xfwd add drop in eth0 tcp to :1
+	xfwd delete 50000
+	xfwd insert 50000 dnat in eth0 tcp to 10.100.195.80:80 into 10.0.0.2:8080
 	xfwd save | cmp -n "$(stat -c %s "$TMP/case/many")" - "$TMP/case/many"
 }
 
@@ -183,7 +224,8 @@ without_tcx() { # kernels before 6.6: clsact filters
 
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
-once "adding in place" in_place
+once "changing one rule in place" in_place
+once "sysctls that no rule needs any more" no_longer_needed
 once "apply keeps what stays" apply_keeps
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules

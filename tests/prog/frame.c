@@ -162,10 +162,11 @@ void frame_build(const struct spec *spec, struct frame *frame)
 	ip[8] = spec->ttl ? spec->ttl : 64;
 	ip[9] = spec->proto ? spec->proto : IPPROTO_TCP;
 	write32(ip + 12, spec->saddr);
-	write32(ip + 16, spec->daddr);
+	write32(ip + 16, spec->sum_daddr ? spec->sum_daddr : spec->daddr);
 	memset(ip + 20, 1, spec->options * 4U); /* no operation */
 
 	length = transport_write(spec, ip, whole);
+	write32(ip + 16, spec->daddr);
 	if (spec->part_at || spec->part_length)
 		length = spec->part_length;
 	memcpy(ip + header, whole + spec->part_at, length);

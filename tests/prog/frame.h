@@ -58,6 +58,7 @@ struct spec {
 	uint16_t payload; /* bytes behind the transport header */
 	uint16_t pattern; /* begins the payload */
 	enum check check;
+	uint32_t sum_daddr; /* the destination that the transport checksum is of; 0: the real one */
 	/* A fragment: these bytes of the whole datagram's payload. 0 and 0: all of it. */
 	uint16_t part_at, part_length;
 	/* Mistakes. */

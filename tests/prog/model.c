@@ -18,6 +18,7 @@ struct parsed {
 	uint8_t ttl;
 	uint8_t tcp_flags;
 	bool fragment, later, dont_fragment;
+	bool error; /* an ICMP error */
 	bool has_ports; /* known, or the protocol has none */
 	bool begins; /* the packet of a kind that begins a flow */
 	bool broken; /* its transport header */
@@ -30,6 +31,7 @@ struct walk {
 	const struct frame *in;
 	struct outcome *out;
 	struct parsed p;
+	bool held; /* a fragment that waits for its first */
 	bool xdp;
 };
 
@@ -122,6 +124,7 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 	case IPPROTO_ICMP:
 		p->broken = has < 8;
 		p->begins = !p->broken && at[0] == 8;
+		p->error = !p->broken && (at[0] == 3 || at[0] == 11 || at[0] == 12);
 		p->has_ports = !p->broken && (at[0] == 8 || at[0] == 0);
 		if (p->has_ports)
 			p->tuple.sport = p->tuple.dport = read16(at + 4);
@@ -354,6 +357,8 @@ static struct model_flow *packet_flow(struct walk *w, int *direction)
 			w->p.has_ports = true;
 			break;
 		}
+		w->held = !w->p.has_ports && w->place.program == TC_INGRESS &&
+			  w->in->length <= HELD_FRAME;
 	}
 	flow = w->p.has_ports ? find_flow(m, &w->p.tuple, direction) : NULL;
 	if (flow && !*direction && w->p.tuple.proto == IPPROTO_TCP && w->p.begins &&
@@ -417,10 +422,9 @@ static void write_check(const struct walk *w, struct frame *out, size_t field, b
 		write16(new + field, 0xffff);
 }
 
-static void write_translation(struct walk *w, const struct tuple *to, bool forwarded)
+static void write_addresses(struct walk *w, const struct tuple *to, bool forwarded)
 {
-	struct frame *out = &w->out->out;
-	uint8_t *ip = out->data + w->p.ip, *at = out->data + w->p.transport;
+	uint8_t *ip = w->out->out.data + w->p.ip;
 	size_t header = (ip[0] & 15) * 4;
 	bool was_right = !sum_check(sum_bytes(0, ip, header));
 	uint64_t before = sum_bytes(0, ip, 10) + sum_bytes(0, ip + 12, 8);
@@ -436,6 +440,14 @@ static void write_translation(struct walk *w, const struct tuple *to, bool forwa
 		write16(ip + 10, check_moved(read16(ip + 10), before,
 					     sum_bytes(0, ip, 10) + sum_bytes(0, ip + 12, 8)));
 	}
+}
+
+static void write_translation(struct walk *w, const struct tuple *to, bool forwarded)
+{
+	struct frame *out = &w->out->out;
+	uint8_t *at = out->data + w->p.transport;
+
+	write_addresses(w, to, forwarded);
 	if (w->p.later)
 		return;
 	if (to->proto == IPPROTO_ICMP) {
@@ -818,15 +830,20 @@ static enum verdict leave_ingress(struct walk *w, struct model_flow *flow, int d
 		return VERDICT_PASS_TO_TC;
 	if (!here && way.route == ROUTE_REFUSED)
 		return VERDICT_DROP_UNREACHABLE;
+	if (!here && w->p.ttl <= 1)
+		return VERDICT_ANSWER_TTL;
 	if (!here && way.route == ROUTE_TOO_LONG) {
+		if (w->p.dont_fragment)
+			return VERDICT_ANSWER_MTU;
 		if (!destination)
 			return VERDICT_PASS_MTU;
-		if (w->p.dont_fragment || source)
-			return VERDICT_DROP_MTU;
-		here = true; /* the stack makes fragments of it */
+		if (source) { /* the rest is done behind the stack, which makes fragments of it */
+			to.saddr = w->p.tuple.saddr;
+			write_addresses(w, &to, false);
+			return VERDICT_DELIVER;
+		}
+		here = true;
 	}
-	if (!here && w->p.ttl <= 1)
-		return destination ? VERDICT_DROP_TTL : VERDICT_PASS_TTL;
 	account(w, flow, d);
 	write_translation(w, &to, !here);
 	if (here)
@@ -847,6 +864,8 @@ static enum verdict ingress(struct walk *w)
 	int d = 0;
 
 	flow = packet_flow(w, &d);
+	if (w->held)
+		return VERDICT_HELD;
 	if (!flow) {
 		verdict = begin_ingress(w);
 		if (verdict != NO_VERDICT)
@@ -898,7 +917,7 @@ void model_run(struct model *model, struct place place, const struct frame *in,
 	verdict = parse(&w);
 	if (verdict == NO_VERDICT && place.program != TC_EGRESS && on_loopback(&w))
 		verdict = VERDICT_DROP_MARTIAN;
-	if (verdict == NO_VERDICT && w.xdp && w.p.fragment)
+	if (verdict == NO_VERDICT && w.xdp && (w.p.fragment || w.p.error))
 		verdict = VERDICT_PASS_TO_TC;
 	if (verdict == NO_VERDICT && w.xdp && place.program != XDP_WIRE && is_partial(&w))
 		verdict = VERDICT_PASS_PARTIAL;
@@ -910,7 +929,9 @@ void model_run(struct model *model, struct place place, const struct frame *in,
 			verdict = VERDICT_DROP_MARTIAN;
 	}
 	outcome->verdict = verdict;
-	if (verdict >= VERDICT_DROP_RULE) {
+	if (verdict == VERDICT_ANSWER_TTL || verdict == VERDICT_ANSWER_MTU)
+		outcome->action = ACTION_TC_REDIRECT;
+	if (verdict >= VERDICT_HELD) {
 		outcome->action = w.xdp ? ACTION_XDP_DROP : ACTION_TC_SHOT;
 		outcome->out = *in; /* where it is dropped nobody sees what became of it */
 	}

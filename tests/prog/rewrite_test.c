@@ -85,8 +85,10 @@ static int action_expected(enum program program, enum verdict verdict, const str
 {
 	bool back = step->out.smac == MAC_EDGE(step->iface);
 
-	if (verdict >= VERDICT_DROP_RULE)
+	if (verdict >= VERDICT_HELD)
 		return program_is_xdp(program) ? ACTION_XDP_DROP : ACTION_TC_SHOT;
+	if (verdict == VERDICT_ANSWER_TTL || verdict == VERDICT_ANSWER_MTU)
+		return ACTION_TC_REDIRECT;
 	if (verdict == VERDICT_FORWARD && program_is_xdp(program))
 		return back ? ACTION_XDP_TX : ACTION_XDP_REDIRECT;
 	if (verdict == VERDICT_FORWARD)
@@ -127,7 +129,7 @@ static void step_run(const struct step *step, int number, enum program program,
 		fail_msg("packet %d, %s: want %s (%d), got %s (%d)", number, program_names[program],
 			 verdict_names[verdict], action, verdict_names[got.verdict], got.action);
 	}
-	if (verdict >= VERDICT_DROP_RULE)
+	if (verdict >= VERDICT_ANSWER_TTL) /* answers are read by tests on the wire */
 		return;
 	frame_expected(step, verdict, &in, &got.out, &want);
 	if (frame_equal(&want, &got.out))

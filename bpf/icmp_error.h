@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ICMP errors about translated packets (RFC 5508 R3 to R5, RFC 5382 R10): the packet that one quotes
+ * is put back into the form in which its sender knows it, and the error takes the flow's way back.
+ * It makes, refreshes and ends no flow (RFC 4787 R12). tc only: XDP passes errors on.
+ */
+#ifndef XFWD_ICMP_ERROR_H
+#define XFWD_ICMP_ERROR_H
+
+#include "extension.h"
+#include "translate.h"
+
+#define ICMP_HEADER 8
+/* What is checked of an error, in pieces that one helper call sums up. Real ones have 1280 at most. */
+#define ERROR_MAX   2048
+#define ERROR_PIECE 512
+/* What may change of the quoted packet: its headers, up to TCP's checksum. */
+#define QUOTE_HEAD  128
+
+struct icmp_quote {
+	__u8 bytes[ERROR_MAX + QUOTE_HEAD]; /* of the error, from its ICMP header on; then zeroes */
+	__u8 head[QUOTE_HEAD]; /* of the quoted packet, as it will be */
+	__u32 length; /* of the error */
+	__u32 l4; /* of the quoted transport header, from the beginning of the quoted packet */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct icmp_quote);
+} icmp_quotes SEC(".maps");
+
+static __always_inline struct icmp_quote *icmp_quote_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&icmp_quotes, &zero);
+}
+
+/* Reads the error. 0, or -1 where it is too short to quote anything. */
+static __always_inline int quote_load(struct __sk_buff *skb, const struct packet *p,
+				      struct icmp_quote *q)
+{
+	__u32 length = p->l3_length - (p->l4_offset - p->l3_offset);
+
+	if (length < ICMP_HEADER + sizeof(struct iphdr) + 8)
+		return -1;
+	if (length > ERROR_MAX)
+		length = ERROR_MAX;
+	q->length = length;
+	for (__u32 i = 0; i < sizeof(q->bytes) / 8; i++)
+		((volatile __u64 *)q->bytes)[i] = 0; /* not memset(), which is no helper */
+	return bpf_skb_load_bytes(skb, p->l4_offset, q->bytes, length) ? -1 : 0;
+}
+
+static __always_inline int quote_checksum_right(const struct packet *p, const struct icmp_quote *q)
+{
+	__u32 sum = 0;
+
+	for (int i = 0; i < ERROR_MAX / ERROR_PIECE; i++)
+		sum = bpf_csum_diff(NULL, 0, (__be32 *)(q->bytes + i * ERROR_PIECE), ERROR_PIECE,
+				    sum);
+	if (!packet_is_ip4(p))
+		sum = csum_add(sum, csum_pseudo(&p->tuple, bpf_htons(IPPROTO_ICMPV6),
+						bpf_htons(q->length)));
+	return csum_fold(sum) == 0xffff;
+}
+
+/* The quoted IPv4 header into the tuple. 0, or -1 where nothing can be known of its flow. */
+static __always_inline int quote_ip4(struct icmp_quote *q, struct flow_key *tuple)
+{
+	const struct iphdr *ip = (const void *)(q->bytes + ICMP_HEADER);
+
+	q->l4 = ip->ihl * 4U;
+	if (ip->version != 4 || q->l4 < sizeof(*ip) || ip->frag_off & bpf_htons(IP_OFFSET))
+		return -1;
+	tuple->saddr[0] = ip->saddr;
+	tuple->daddr[0] = ip->daddr;
+	tuple->proto = ip->protocol;
+	return 0;
+}
+
+/* Extension headers that one may quote; more leave no room for the transport header. */
+#define QUOTE_EXTENSIONS 3
+
+static __always_inline int quote_ip6(struct icmp_quote *q, struct flow_key *tuple)
+{
+	const struct ipv6hdr *ip = (const void *)(q->bytes + ICMP_HEADER);
+	__u8 next = ip->nexthdr;
+	__u32 at = sizeof(*ip);
+
+	if ((ip->flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
+		return -1;
+	__builtin_memcpy(tuple->saddr, ip->saddr, sizeof(tuple->saddr));
+	__builtin_memcpy(tuple->daddr, ip->daddr, sizeof(tuple->daddr));
+	for (int i = 0; i < QUOTE_EXTENSIONS && extension_is(next); i++) {
+		const __u8 *header = q->bytes + ICMP_HEADER + (at & 127);
+
+		if (next == EXTENSION_FRAGMENT && (header[2] || header[3] & 0xf8))
+			return -1; /* without its ports */
+		at += next == EXTENSION_FRAGMENT ? 8 : 8 * (header[1] + 1U);
+		next = header[0];
+		if (at > QUOTE_HEAD - 24)
+			return -1;
+	}
+	q->l4 = at;
+	tuple->proto = next;
+	return extension_is(next) ? -1 : 0;
+}
+
+/* Ports or identifier of the quoted packet. 0, or -1 where it has none that a flow could be under. */
+static __always_inline int quote_ports(const struct icmp_quote *q, struct flow_key *tuple)
+{
+	const __u8 *l4 = q->bytes + ICMP_HEADER + (q->l4 & 127);
+	__u8 type = l4[0];
+
+	if (q->length < ICMP_HEADER + q->l4 + 8)
+		return -1;
+	if (protocol_has_ports(tuple->proto)) {
+		tuple->sport = *(const __be16 *)l4;
+		tuple->dport = *(const __be16 *)(l4 + 2);
+	} else if (protocol_is_icmp(tuple->proto)) {
+		if (tuple->proto == IPPROTO_ICMP
+			    ? type != ICMP_ECHO && type != ICMP_ECHOREPLY
+			    : type != ICMPV6_ECHO_REQUEST && type != ICMPV6_ECHO_REPLY)
+			return -1;
+		tuple->sport = tuple->dport = *(const __be16 *)(l4 + 4);
+	}
+	return 0;
+}
+
+/* The quoted packet's tuple into r->key. 0, or -1: see above. */
+static __always_inline int quote_parse(struct request *r, struct icmp_quote *q)
+{
+	int err;
+
+	__builtin_memset(&r->key, 0, sizeof(r->key));
+	r->key.family = r->p.tuple.family;
+	err = packet_is_ip4(&r->p) ? quote_ip4(q, &r->key) : quote_ip6(q, &r->key);
+	return err ? err : quote_ports(q, &r->key);
+}
+
+/* A checksum field of the quoted transport header, where the quote is long enough to have it. */
+static __always_inline void quote_checksum(struct icmp_quote *q, __u32 at, __u16 delta, int udp)
+{
+	__u16 *check = (__u16 *)(q->head + ((q->l4 + at) & 127 & ~1U));
+
+	if (q->length < ICMP_HEADER + q->l4 + at + 2 || q->l4 + at > QUOTE_HEAD - 2)
+		return;
+	*check = udp ? csum_replace_udp(*check, delta) : csum_replace(*check, delta);
+}
+
+static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const struct flow_key *to,
+						    __u16 addr_delta, __u16 port_delta)
+{
+	__u16 both = csum_delta_add(addr_delta, port_delta);
+	__u8 *l4 = q->head + (q->l4 & 124);
+
+	if (q->l4 > QUOTE_HEAD - 8)
+		return;
+	if (protocol_has_ports(to->proto)) {
+		*(__be16 *)l4 = to->sport;
+		*(__be16 *)((__u8 *)l4 + 2) = to->dport;
+	}
+	switch (to->proto) {
+	case IPPROTO_TCP:
+		quote_checksum(q, 16, both, 0);
+		break;
+	case IPPROTO_UDP:
+		quote_checksum(q, 6, both, 1);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		*(__be16 *)((__u8 *)l4 + 4) = to->sport;
+		quote_checksum(q, 2, to->proto == IPPROTO_ICMP ? port_delta : both, 0);
+	}
+}
+
+/* q->head: the quoted packet as `to`, with the sums that its headers have. */
+static __always_inline void quote_rewrite(struct icmp_quote *q, const struct flow_key *to,
+					  __u16 addr_delta, __u16 port_delta)
+{
+	struct ipv6hdr *ip6 = (void *)q->head;
+	struct iphdr *ip4 = (void *)q->head;
+
+	__builtin_memcpy(q->head, q->bytes + ICMP_HEADER, sizeof(q->head));
+	if (to->family == FAMILY_IP4) {
+		ip4->saddr = to->saddr[0];
+		ip4->daddr = to->daddr[0];
+		ip4->check = csum_replace(ip4->check, addr_delta);
+	} else {
+		__builtin_memcpy(ip6->saddr, to->saddr, sizeof(ip6->saddr));
+		__builtin_memcpy(ip6->daddr, to->daddr, sizeof(ip6->daddr));
+	}
+	quote_rewrite_transport(q, to, addr_delta, port_delta);
+}
+
+/* Writes it to the packet, and the error's own checksum; `outer`: what its pseudo header changes by. */
+static __always_inline int quote_store(struct __sk_buff *skb, const struct packet *p,
+				       struct icmp_quote *q, __u16 outer)
+{
+	__u32 length = q->length - ICMP_HEADER;
+	__u16 check = *(__u16 *)(q->bytes + 2), delta;
+
+	delta = csum_fold(bpf_csum_diff((__be32 *)(q->bytes + ICMP_HEADER), QUOTE_HEAD,
+					(__be32 *)q->head, QUOTE_HEAD, 0));
+	if (!packet_is_ip4(p))
+		delta = csum_delta_add(delta, outer);
+	check = csum_replace(check, delta);
+	if (length > QUOTE_HEAD)
+		length = QUOTE_HEAD;
+	if (!length || bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length, 0))
+		return -1;
+	return bpf_skb_store_bytes(skb, p->l4_offset + 2, &check, sizeof(check), 0);
+}
+
+/* r->peer: what the flow under r->back rewrites to, with its ends exchanged. */
+static __always_inline struct flow *error_flow(struct request *r)
+{
+	struct flow4 *f4;
+	struct flow6 *f6;
+
+	if (r->back.family == FAMILY_IP4) {
+		flow_key_to4(&r->back, &r->key4);
+		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
+		if (!f4)
+			return NULL;
+		flow_peer_key4(f4, &r->back, &r->peer);
+		return &f4->flow;
+	}
+	f6 = bpf_map_lookup_elem(&flows6, &r->back);
+	if (!f6)
+		return NULL;
+	flow_peer_key6(f6, &r->back, &r->peer);
+	return &f6->flow;
+}
+
+/*
+ * The same for what a static rule translates: r->peer is the quoted packet as it will be. The one
+ * end of it that changes is the one that the error itself goes to, or on its way out comes from.
+ */
+static __always_inline int error_static(struct request *r)
+{
+	enum stage stage = r->p.hook == HOOK_TC_EGRESS ? STAGE_OUT : STAGE_IN;
+	const struct rule_action *rule = rule_find(&r->p, &r->p.tuple, stage, r->p.ifindex);
+
+	if (!rule || rule->kind != RULE_STATIC)
+		return 0;
+	r->peer = r->key;
+	if (stage == STAGE_IN) {
+		translate_prefix(rule, r->want.family, r->want.daddr);
+		translate_prefix(rule, r->peer.family, r->peer.saddr);
+	} else {
+		translate_prefix(rule, r->want.family, r->want.saddr);
+		translate_prefix(rule, r->peer.family, r->peer.daddr);
+	}
+	return 1;
+}
+
+/* The flow's translation of the error's own addresses, into r->want. */
+static __always_inline void error_addresses(struct request *r, __u8 flags)
+{
+	if (flags & FLOW_SNAT)
+		__builtin_memcpy(r->want.saddr, r->peer.daddr, sizeof(r->want.saddr));
+	if (flags & FLOW_DNAT)
+		__builtin_memcpy(r->want.daddr, r->peer.saddr, sizeof(r->want.daddr));
+}
+
+/*
+ * VERDICT_CONTINUE: the quote is rewritten, and r->entry translates the error's own addresses, as if
+ * it were its flow. The source, too, where the flow's changes: a router on the inside is as little to
+ * be seen as a host. VERDICT_PASS_NO_RULE: it is about no flow.
+ */
+__attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
+{
+	struct icmp_quote *q = icmp_quote_get();
+	struct request *r = request_get();
+	const struct flow *f;
+	__u8 flags = 0;
+
+	if (!r || !q || quote_load(skb, &r->p, q) || quote_parse(r, q))
+		return VERDICT_PASS_NO_RULE;
+	flow_key_reverse(&r->key, &r->back);
+	f = error_flow(r);
+	if (f) {
+		flags = f->flags;
+		if (!(flags & (FLOW_SNAT | FLOW_DNAT)))
+			return VERDICT_PASS_TRACKED;
+		error_addresses(r, flags);
+	} else if (!error_static(r)) {
+		return VERDICT_PASS_NO_RULE;
+	}
+	/* it goes to whoever sent what it quotes, or somebody made it up */
+	if (!quote_checksum_right(&r->p, q) || !address_equal(r->p.tuple.daddr, r->key.saddr))
+		return VERDICT_DROP_MALFORMED;
+	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
+		      f ? f->port_delta : 0xffff);
+	flow_fill(r, &r->p.tuple, &r->want, flags & FLOW_TO_LOCAL);
+	if (quote_store(skb, &r->p, q, r->entry.flow.addr_delta))
+		return VERDICT_DROP_ERROR;
+	r->p.shape |= PACKET_NO_L4; /* nothing is left to change there */
+	r->stateless = 1;
+	return VERDICT_CONTINUE;
+}
+
+#endif

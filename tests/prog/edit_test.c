@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Rules that are changed in place, one after the other at random: after each change the kernel's
+ * maps say what a compilation of the rules as they should be says. XFWD_RULESETS: how many runs.
+ */
+#include "generate.h"
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <linux/ptrace.h>
+
+#include <cmocka.h>
+
+#include "../unit/random.h"
+#include "check.h"
+#include "compile.h"
+#include "edit.h"
+#include "print.h"
+#include "records.h"
+
+#define RUNS          8
+#define CHANGES       200
+#define POOL          80
+#define FORWARDS      100000
+#define ADDR_TEXT_MAX 64
+
+static struct harness harness;
+
+/* ---- what is in force, against what should be ---- */
+
+struct in_force {
+	int index;
+	struct ruleset set;
+	struct records records;
+	const struct rule_record **order;
+	size_t count;
+};
+
+static void in_force_open(struct in_force *now)
+{
+	const struct state *state = &harness.session.state;
+	struct settings settings;
+	__u32 slot, zero = 0;
+	int fd;
+
+	assert_int_equal(state_settings(state, &settings), 0);
+	slot = settings_active(&settings);
+	fd = state_inner(state, MAP_rulesets, slot);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &now->set), 0);
+	close(fd);
+	now->index = state_inner(state, MAP_rule_indexes, slot);
+	assert_int_equal(records_open(state, slot, &now->records), 0);
+	assert_int_equal(records_order(&now->records, &now->order, &now->count), 0);
+}
+
+static void in_force_close(struct in_force *now)
+{
+	close(now->index);
+	free(now->order);
+	records_close(&now->records);
+}
+
+static size_t index_count(int index)
+{
+	struct rule_key key;
+	size_t count = 0;
+	int err = bpf_map_get_next_key(index, NULL, &key);
+
+	for (; !err; count++)
+		err = bpf_map_get_next_key(index, &key, &key);
+	return count;
+}
+
+static void masks_are_sound(const struct ruleset *set, enum stage stage)
+{
+	for (int family = 0; family < FAMILY_COUNT; family++) {
+		const struct rule_mask *masks = set->masks[stage][family];
+
+		for (__u32 i = 1; i < set->mask_count[stage][family]; i++)
+			assert_true(masks[i].best_rank >= masks[i - 1].best_rank);
+	}
+}
+
+static void entry_is_there(const struct in_force *now, const struct tables *want, size_t entry)
+{
+	struct rule_key key = want->keys[entry];
+	enum family family = rule_key_family(&key);
+	const struct rule_mask *masks = now->set.masks[key.stage][family],
+			       *wanted = want->ruleset->masks[key.stage][family];
+	__u32 at = 0, count = now->set.mask_count[key.stage][family];
+	struct rule_entry found;
+
+	while (at < count &&
+	       !rule_key_equal(&masks[at].bits, &wanted[rule_key_position(&key)].bits))
+		at++;
+	assert_true(at < count);
+	key.mask = RULE_KEY_MASK(family, at);
+	assert_int_equal(bpf_map_lookup_elem(now->index, &key, &found), 0);
+	assert_int_equal(found.rank, now->order[want->entries[entry].rank]->rank);
+	assert_true(masks[at].best_rank <= found.rank);
+	assert_memory_equal(&found.action, &want->entries[entry].action, sizeof(found.action));
+}
+
+static void is_in_force(const struct config *config)
+{
+	struct in_force *now = calloc(1, sizeof(*now));
+	struct tables want;
+	size_t at;
+
+	assert_non_null(now);
+	in_force_open(now);
+	assert_int_equal(now->count, config->rule_count);
+	for (size_t i = 0; i < config->rule_count; i++)
+		assert_memory_equal(&now->order[i]->rule, &config->rules[i], sizeof(struct rule));
+	assert_int_equal(compile(config, netdevs_ifindex, &harness.session.devs, &want, &at), 0);
+	for (size_t i = 0; i < want.entry_count; i++)
+		entry_is_there(now, &want, i);
+	assert_int_equal(index_count(now->index), want.entry_count);
+	for (int stage = 0; stage < STAGE_COUNT; stage++) {
+		masks_are_sound(&now->set, stage);
+		assert_true(!(want.ruleset->interfaces[stage] & ~now->set.interfaces[stage]));
+	}
+	tables_free(&want);
+	in_force_close(now);
+	free(now);
+}
+
+static void parse(const char *text, struct config *config)
+{
+	struct origins origins = { 0 };
+	struct diag diag;
+
+	config_init(config);
+	diag_init(&diag);
+	assert_int_equal(parse_text("test", text, strlen(text), config, &origins, &diag), 0);
+	origins_free(&origins);
+	diag_free(&diag);
+}
+
+static ssize_t position_of(const struct config *config, const struct rule *rule)
+{
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (rule_equal(&config->rules[i], rule))
+			return i;
+	return -1;
+}
+
+/* ---- rules of IPv6, of both families, and static ones, made of those of IPv4 ---- */
+
+static void address_to_ip6(struct address *addr)
+{
+	const struct address ip6 = { { htonl(0x20010db8), 0, 0, addr->word[0] } };
+
+	*addr = ip6;
+}
+
+static void prefix_to_ip6(struct prefix *prefix)
+{
+	if (!prefix->family)
+		return;
+	prefix->family = AF_INET6;
+	prefix->len += 96;
+	address_to_ip6(&prefix->addr);
+}
+
+static void rule_to_ip6(struct rule *rule)
+{
+	rule->family = AF_INET6;
+	prefix_to_ip6(&rule->from.prefix);
+	prefix_to_ip6(&rule->to.prefix);
+	if (!rule->target.family)
+		return;
+	rule->target.family = AF_INET6;
+	address_to_ip6(&rule->target.addr_min);
+	address_to_ip6(&rule->target.addr_max);
+}
+
+/* What the rule is for becomes the outside; inside are few networks, so that these meet, too. */
+static void rule_to_static(uint64_t *random, struct rule *rule)
+{
+	const struct address inside = { { htonl(0x0a000000 + 256 * random_below(random, 3)) } };
+	struct prefix outside = rule->to.prefix;
+	char ifname[IF_NAMESIZE];
+
+	if (outside.len < 24)
+		return;
+	memcpy(ifname, rule->ifname, sizeof(ifname));
+	memset(rule, 0, sizeof(*rule));
+	memcpy(rule->ifname, ifname, sizeof(ifname));
+	rule->kind = RULE_STATIC;
+	rule->family = AF_INET;
+	rule->to.prefix = outside;
+	rule->target.family = AF_INET;
+	rule->target.addr_min = inside;
+	rule->target.addr_max = address_last(&inside, AF_INET, outside.len);
+}
+
+static void vary(uint64_t *random, struct config *config)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		struct rule *rule = &config->rules[i];
+
+		if (!random_below(random, 4))
+			rule_to_static(random, rule);
+		if (random_below(random, 2))
+			rule_to_ip6(rule);
+		else if (!rule_address_family(rule) && random_below(random, 2))
+			rule->family = AF_INET;
+		if (position_of(config, rule) < (ssize_t)i)
+			config_remove(config, i--);
+	}
+}
+
+/* ---- changes ---- */
+
+static void apply_all(struct config *config)
+{
+	struct config copy = *config;
+
+	copy.interfaces = NULL;
+	copy.interface_count = copy.interface_room = 0;
+	copy.rules = calloc(config->rule_count + 1, sizeof(*copy.rules));
+	copy.rule_room = config->rule_count + 1;
+	assert_non_null(copy.rules);
+	memcpy(copy.rules, config->rules, config->rule_count * sizeof(*copy.rules));
+	harness_apply_config(&harness, &copy);
+	for (size_t i = 0; i < config->rule_count; i++)
+		config->rules[i] = harness.session.config.rules[i];
+}
+
+/* The same change to the configuration: of what is refused, nothing. */
+static bool change_config(struct config *config, const struct edit *edit, size_t at)
+{
+	ssize_t same = edit->rule ? position_of(config, edit->rule) : -1;
+
+	switch (edit->kind) {
+	case EDIT_ADD:
+	case EDIT_INSERT:
+		return same < 0 && !config_insert(config, at, edit->rule);
+	case EDIT_REPLACE:
+		if (same >= 0 && same != (ssize_t)at)
+			return false;
+		edit->rule->handle = config->rules[at].handle;
+		if (same >= 0)
+			edit->rule->slot = config->rules[at].slot;
+		config->rules[at] = *edit->rule;
+		return true;
+	default:
+		config_remove(config, at);
+		return true;
+	}
+}
+
+static int make_edit(struct edit *change)
+{
+	struct session *session = &harness.session;
+
+	return edit(&session->state, &session->pins, &session->devs, change);
+}
+
+/* True: it was done in place. */
+static bool change_one(uint64_t *random, struct config *config, const struct config *pool)
+{
+	size_t at = random_below(random, config->rule_count);
+	struct rule rule = pool->rules[random_below(random, pool->rule_count)];
+	struct edit change = { .kind = random_below(random, EDIT_DELETE + 1), .rule = &rule };
+	int err;
+
+	if (change.kind == EDIT_ADD)
+		at = config->rule_count;
+	change.number = change.kind == EDIT_INSERT ? at + 1 : config->rules[at].handle;
+	if (change.kind == EDIT_DELETE) {
+		rule = config->rules[at];
+		change.rule = random_below(random, 2) ? &rule : NULL;
+	}
+	err = make_edit(&change);
+	assert_true(!err || err == -EAGAIN);
+	if (!change_config(config, &change, at)) {
+		assert_int_equal(err, -EAGAIN);
+		return false;
+	}
+	if (err)
+		apply_all(config);
+	return !err;
+}
+
+static void random_changes(void **state)
+{
+	static const struct taste taste = { .rules_max = POOL };
+	uint64_t random = random_seed();
+	unsigned int done = 0, in_place = 0;
+	static char text[POOL * RULE_TEXT_MAX];
+
+	(void)state;
+	for (unsigned int run = 0; run < generate_count(RUNS); run++) {
+		struct config config, pool;
+
+		generate_rules(&random, &taste, text, sizeof(text));
+		parse(text, &config);
+		generate_rules(&random, &taste, text, sizeof(text));
+		parse(text, &pool);
+		vary(&random, &config);
+		vary(&random, &pool);
+		apply_all(&config);
+		is_in_force(&config);
+		for (int i = 0; i < CHANGES && config.rule_count; i++, done++) {
+			in_place += change_one(&random, &config, &pool);
+			is_in_force(&config);
+		}
+		config_free(&config);
+		config_free(&pool);
+	}
+	printf("# %u changes, %u of them in place\n", done, in_place);
+	assert_true(in_place > done / 4);
+}
+
+/* ---- killed in the middle ---- */
+
+/* Makes the change in another process, which is killed before its n-th call of bpf(2). */
+static bool killed_at(int n, struct edit *change)
+{
+	struct ptrace_syscall_info info;
+	int status;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		_exit(make_edit(change) != 0);
+	}
+	while (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status)) {
+		ptrace(PTRACE_SETOPTIONS, pid, NULL, PTRACE_O_TRACESYSGOOD);
+		if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) > 0 &&
+		    info.op == PTRACE_SYSCALL_INFO_ENTRY && info.entry.nr == SYS_bpf && !--n)
+			kill(pid, SIGKILL);
+		else
+			ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+	}
+	assert_true(WIFSIGNALED(status) || !WEXITSTATUS(status));
+	return WIFSIGNALED(status);
+}
+
+/* What another process left, as the next one finds it. */
+static void read_again(struct config *config)
+{
+	struct state *state = &harness.session.state;
+
+	state_close(state);
+	assert_int_equal(state_open(state, &harness.session.pins), 0);
+	config_free(config);
+	assert_int_equal(state_config(state, config), 0);
+}
+
+static bool lists_equal(const struct config *a, const struct config *b)
+{
+	return a->rule_count == b->rule_count &&
+	       !memcmp(a->rules, b->rules, a->rule_count * sizeof(*a->rules));
+}
+
+/* Three rules, and one that comes. */
+static const struct scene {
+	const char *before;
+	const char *some;
+} scenes[] = {
+	{ "drop in eth0 tcp to :7\ndrop in eth0 tcp,udp to :8-10\ndrop in eth1\n",
+	  "drop in eth0 udp to :7-9\n" },
+	{ "drop in eth0 tcp to :7\nstatic eth0 203.0.113.0/24 <-> 10.0.0.0/24\n"
+	  "static eth1 203.0.113.0/24 <-> 10.0.1.0/24\n",
+	  "static eth0 203.0.113.5 <-> 10.0.0.2\n" },
+};
+
+static void kill_one(const struct scene *scene, enum edit_kind kind, int n, bool *more)
+{
+	struct config before, after, found, some;
+	struct edit change = { .kind = kind, .number = 2 };
+
+	parse(scene->before, &before);
+	parse(scene->some, &some);
+	parse("", &found);
+	apply_all(&before);
+	parse("", &after);
+	for (size_t i = 0; i < before.rule_count; i++)
+		assert_int_equal(config_insert(&after, i, &before.rules[i]), 0);
+	some.rules[0].slot = harness.session.state.running.next_slot;
+	some.rules[0].handle = harness.session.state.running.next_handle;
+	if (kind == EDIT_REPLACE || kind == EDIT_DELETE)
+		change.number = before.rules[1].handle;
+	if (kind != EDIT_DELETE)
+		change.rule = &some.rules[0];
+	assert_true(change_config(&after, &change, kind == EDIT_ADD ? 3 : 1));
+
+	*more = killed_at(n, &change);
+	read_again(&found);
+	assert_true(lists_equal(&found, &after) || (*more && lists_equal(&found, &before)));
+	if (!harness.session.state.running.pending) {
+		is_in_force(&found);
+	} else {
+		assert_true(*more);
+		assert_int_equal(make_edit(&change), -EAGAIN);
+		apply_all(&found);
+		is_in_force(&found);
+	}
+	config_free(&before);
+	config_free(&after);
+	config_free(&found);
+	config_free(&some);
+}
+
+static void killed(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2 * (EDIT_DELETE + 1); i++) {
+		bool more = true;
+		int n = 0;
+
+		while (more)
+			kill_one(&scenes[i % 2], i / 2, ++n, &more);
+		printf("# killed at each of %d calls\n", n - 1);
+		assert_true(n > 10);
+	}
+}
+
+/* ---- how long it takes ---- */
+
+static double now_ms(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
+}
+
+static void many_rules(struct config *config)
+{
+	char *text = malloc(FORWARDS * ADDR_TEXT_MAX), *at = text;
+
+	assert_non_null(text);
+	for (int i = 0; i < FORWARDS; i++)
+		at += sprintf(at, "dnat in eth0 tcp to 10.%d.%d.%d:80 -> 10.0.0.2:8080\n",
+			      100 + i / 65536, i / 256 % 256, i % 256);
+	parse(text, config);
+	apply_all(config);
+	free(text);
+}
+
+static void among_many(void **state)
+{
+	static const char *const names[] = { "add", "insert", "replace", "delete" };
+	struct config config, some;
+
+	(void)state;
+	many_rules(&config);
+	parse("drop in eth0 tcp to :7\ndrop in eth0 tcp,udp to :8-10\ndrop in eth0 udp to :9\n",
+	      &some);
+	for (int kind = EDIT_ADD; kind <= EDIT_DELETE; kind++) {
+		struct edit change = { .kind = kind, .number = FORWARDS / 2 };
+		size_t at = kind == EDIT_ADD ? config.rule_count : FORWARDS / 2 - 1;
+		double start;
+
+		if (kind != EDIT_DELETE)
+			change.rule = &some.rules[kind];
+		if (kind == EDIT_REPLACE || kind == EDIT_DELETE)
+			change.number = config.rules[at].handle;
+		start = now_ms();
+		assert_int_equal(make_edit(&change), 0);
+		printf("# %s among %d rules: %.2f ms\n", names[kind], FORWARDS, now_ms() - start);
+		assert_true(now_ms() - start < 500);
+		assert_true(change_config(&config, &change, at));
+		is_in_force(&config);
+	}
+	config_free(&config);
+	config_free(&some);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	harness_up(&harness, "edge", NULL);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	harness_down(&harness);
+	return 0;
+}
+
+static int tests_run(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_changes),
+		cmocka_unit_test(killed),
+		cmocka_unit_test(among_many),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("editing", tests, set_up, tear_down);
+}
+
+int main(void)
+{
+	return harness_supervise(tests_run);
+}
