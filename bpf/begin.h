@@ -77,8 +77,8 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 /*
  * Would a rule take the answer to this packet for the beginning of a flow? conntrack knows better,
  * from tracking all that passes; here only what needs it is tracked:
- * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP
- *   and echo begin nothing. Without a socket there will be no answer, and an outsider could make
+ * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP,
+ *   SCTP and echo begin nothing. Without a socket there will be no answer, and an outsider could make
  *   flows at will.)
  * - going out: what a dnat rule would send astray when it is answered; and what was forwarded, by
  *   the firewall's leave then, from an interface where a source-NAT rule covers the way back.
@@ -97,7 +97,7 @@ static __always_inline int answer_is_taken(void *ctx, struct request *r)
 	}
 	if (p->came_from && answer_is_translated(p, &r->back, STAGE_OUT, p->came_from))
 		return 1;
-	if (protocol_is_icmp(p->tuple.proto) ||
+	if (protocol_is_icmp(p->tuple.proto) || p->tuple.proto == IPPROTO_SCTP ||
 	    (p->tuple.proto == IPPROTO_TCP && !(r->setting_flags & SETTING_TCP_LOOSE)))
 		return 0;
 	return answer_is_translated(p, &r->back, STAGE_IN, p->ifindex);

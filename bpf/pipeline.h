@@ -115,6 +115,12 @@ static __always_inline enum verdict ingress_half(struct packet *p, const struct 
 	return VERDICT_DELIVER;
 }
 
+/* Why the translation could not be written. */
+static __always_inline enum verdict rewrite_failed(const struct packet *p)
+{
+	return p->shape & PACKET_FRAGMENT ? VERDICT_DROP_FRAGMENT : VERDICT_DROP_ERROR;
+}
+
 /* The packet again as it came in, but for the fragments that it is in now. */
 static __always_inline enum verdict egress_half(struct packet *p)
 {
@@ -203,9 +209,9 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 		return ingress_half(p, f);
 	flow_account(p, f);
 	if (verdict == VERDICT_DELIVER)
-		return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_DELIVER;
+		return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_DELIVER;
 	if (rewrite(p, f, 1))
-		return VERDICT_DROP_ERROR;
+		return rewrite_failed(p);
 	*action = forward(p);
 	return VERDICT_FORWARD;
 }
@@ -242,7 +248,7 @@ static __always_inline enum verdict egress(struct packet *p)
 	flow_account(p, f);
 	if (!(f->flags & FLOW_SNAT))
 		return VERDICT_PASS_TRACKED;
-	return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_TRANSLATE;
+	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
 }
 
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */

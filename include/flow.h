@@ -147,6 +147,7 @@ struct held {
 	X(TCP_ESTABLISHED, "tcp", 7440) \
 	X(TCP_CLOSING, "tcp-closing", 240) \
 	X(UDP, "udp", 300) \
+	X(SCTP, "sctp", 7440) \
 	X(ICMP, "icmp", 60) \
 	X(OTHER, "other", 600) \
 	X(UNANSWERED, "unanswered", 120)
@@ -178,6 +179,8 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 		return TIMEOUT_TCP_OPENING;
 	case 17: /* UDP */
 		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+	case 132: /* SCTP */
+		return reply->packets ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
 	case 1: /* ICMP */
 	case 58: /* ICMPv6 */
 		return TIMEOUT_ICMP;

@@ -149,7 +149,7 @@ _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
 _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
 _Static_assert(sizeof(struct rule_action) == 56, "no hidden padding");
 _Static_assert(sizeof(struct rule_entry) == 64, "a cache line of values");
-_Static_assert(sizeof(struct settings) == 52, "no hidden padding");
+_Static_assert(sizeof(struct settings) == 56, "no hidden padding");
 _Static_assert(sizeof(struct iface) == 32, "no hidden padding");
 
 #endif
