@@ -4,7 +4,7 @@
 #define XFWD_BOUNDS_H
 
 /* Version of everything pinned: bump it when a map's key, value or meaning changes. */
-#define XFWD_LAYOUT              5
+#define XFWD_LAYOUT              6
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */
 #define XFWD_FLOWS_MIN           64
@@ -50,6 +50,9 @@
 #define XFWD_SYSCTL_PATH         96
 #define XFWD_SYSCTL_VALUE        16
 #define XFWD_ATTACHMENT_SIZE     192
+
+/* Source addresses whose limits are counted at one time. */
+#define XFWD_SOURCES_MAX         65536
 
 /* Ports tried for one packet before it is dropped as "no_port". */
 #define XFWD_PORT_TRIES          128

@@ -1,0 +1,327 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Packets larger than the way ahead, and fragments: P."""
+import random
+
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+from scapy.packet import Raw
+
+from cases import case
+from net import NARROW_MTU
+from packets import ANY, ones_sum, ports, rewritten
+
+LONG = bytes(range(256)) * 5  # with its headers, more than NARROW_MTU
+HUGE = bytes(range(256)) * 12
+
+
+def fragments(packet, size=1000, ident=0x4321):
+    """The packet, cut into pieces of that many bytes; `size` is a multiple of 8."""
+    whole = bytes(packet)
+    found = []
+    if isinstance(packet, IPv6):
+        payload, proto = whole[40:], packet.nh
+        for at in range(0, len(payload), size):
+            piece = IPv6(src=packet.src, dst=packet.dst, hlim=packet.hlim, tc=packet.tc)
+            piece /= IPv6ExtHdrFragment(nh=proto, offset=at // 8, id=ident,
+                                        m=at + size < len(payload))
+            found.append(piece / Raw(payload[at:at + size]))
+    else:
+        payload = whole[20:]
+        for at in range(0, len(payload), size):
+            flags = "MF" if at + size < len(payload) else 0
+            piece = IP(src=packet.src, dst=packet.dst, ttl=packet.ttl, tos=packet.tos,
+                       id=ident & 0xFFFF, proto=packet.proto, flags=flags, frag=at // 8)
+            found.append(piece / Raw(payload[at:at + size]))
+    return found
+
+
+def reassembled(t, frames, receiver, limit=1500):
+    """What the fragments make up; each of them is for the receiver, and fits."""
+    pieces, heads = {}, set()
+    for frame in frames:
+        if frame.link is not receiver.link or frame.ether.dst != receiver.mac:
+            t.fail(f"not for {receiver.name}:", *frames)
+        packet = frame.layer3()
+        t.check(len(bytes(packet)) <= limit, f"larger than {limit}: {frame}")
+        if isinstance(packet, IPv6):
+            t.check(IPv6ExtHdrFragment in packet, f"not a fragment: {frame}")
+            part = packet[IPv6ExtHdrFragment]
+            pieces[part.offset * 8] = (bytes(part.payload), part.m)
+            heads.add((packet.src, packet.dst, packet.hlim, packet.tc, part.id, part.nh))
+        else:
+            t.check(not broken_header(packet), f"header checksum: {frame}")
+            pieces[packet.frag * 8] = (bytes(packet.payload), "MF" in packet.flags)
+            heads.add((packet.src, packet.dst, packet.ttl, packet.tos, packet.id, packet.proto))
+    t.check(len(heads) == 1, f"headers differ: {heads}", *frames)
+    payload = b""
+    while len(payload) in pieces:
+        piece, more = pieces[len(payload)]
+        payload += piece
+        if not more:
+            return heads.pop(), payload
+    return t.fail(f"only offsets {sorted(pieces)} came:", *frames)
+
+
+def broken_header(packet):
+    whole = bytes(packet)
+    fresh = packet.copy()
+    fresh.chksum = None
+    return whole != bytes(fresh)
+
+
+def arrives(t, sender, pieces, receiver, packet, limit=1500, order=None, **changes):
+    """The fragments arrive as those of the packet with these changes. Returns the payload."""
+    pieces = [pieces[i] for i in order] if order else pieces
+    frames = t.exchange(sender, *pieces)
+    if not frames:
+        t.fail("nothing came")
+    head, payload = reassembled(t, frames, receiver, limit)
+    for place, name in enumerate(("sport", "dport")):
+        if changes.get(name) is ANY:
+            changes[name] = int.from_bytes(payload[place * 2:place * 2 + 2], "big")
+    wanted = rewritten(packet, **changes)
+    t.check(payload == bytes(wanted)[t.f.header:],
+            f"wanted: {bytes(wanted)[t.f.header:].hex()}", f"got:    {payload.hex()}")
+    hops = wanted.hlim if t.f.is6 else wanted.ttl
+    t.check(head[:3] == (wanted.src, wanted.dst, hops), f"wanted {wanted.summary()}, got {head}")
+    return payload
+
+
+def orders(number):
+    """In order, backwards, and the first neither first nor last."""
+    straight = list(range(number))
+    return {"in order": straight, "backwards": straight[::-1],
+            "mixed": straight[1:2] + straight[:1] + straight[2:]}
+
+
+# ---- P1, P2: a smaller MTU ahead ----
+
+
+def to_narrow(t):
+    family = "ipv6 " if t.f.is6 else ""
+    t.load(f"masquerade out eth2 {family}from {t.f.innet}")
+
+
+@case("P1", "a first packet, UDP: the error has the MTU and the sender's own packet")
+def too_big_first(t):
+    f, port = t.f, t.port()
+    to_narrow(t)
+    packet = f.udp(f.client, f.narrow, port, 53, LONG)
+    t.answer(t.only(t.exchange(t.client, packet)), f.edge_in, t.client, "big", packet, NARROW_MTU)
+
+
+@case("P1", "in a known flow, UDP and TCP: the error has the MTU and the sender's own packet")
+def too_big_later(t):
+    f, port = t.f, t.port()
+    to_narrow(t)
+    for packet, large in ((f.udp(f.client, f.narrow, port, 53),
+                           f.udp(f.client, f.narrow, port, 53, LONG)),
+                          (f.tcp(f.client, f.narrow, port, 80),
+                           f.tcp(f.client, f.narrow, port, 80, "A", LONG, 1001, 7001))):
+        # Another host has the port: the quoted one is not the one outside.
+        other = packet.copy()
+        other.src = f.client2
+        t.forward(t.client2, other, t.narrow, src=f.edge_narrow)
+        got = t.forward(t.client, packet, t.narrow, src=f.edge_narrow, sport=ANY)
+        if packet.haslayer("TCP"):
+            outside = ports(got)[0]
+            t.forward(t.narrow, f.tcp(f.narrow, f.edge_narrow, 80, outside, "SA", seq=7000,
+                                      ack=1001), t.client, dst=f.client, dport=port)
+        t.answer(t.only(t.exchange(t.client, large)), f.edge_in, t.client, "big", large,
+                 NARROW_MTU)
+
+
+@case("P1", "an answer through a forwarded port: the error quotes what the target sent")
+def too_big_answer(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth2 udp to {f.at(f.edge_narrow, 7000)} -> {f.at(f.client, 53)}")
+    t.forward(t.narrow, f.udp(f.narrow, f.edge_narrow, port, 7000), t.client, dst=f.client,
+              dport=53)
+    packet = f.udp(f.client, f.narrow, 53, port, LONG)
+    t.answer(t.only(t.exchange(t.client, packet)), f.edge_in, t.client, "big", packet, NARROW_MTU)
+
+
+@case("P1", "a packet of just that MTU goes on")
+def just_fits(t):
+    f, port = t.f, t.port()
+    to_narrow(t)
+    for _ in range(2):
+        packet = f.udp(f.client, f.narrow, port, 53, LONG[:NARROW_MTU - f.header - 8])
+        t.forward(t.client, packet, t.narrow, src=f.edge_narrow)
+
+
+@case("P1", "the MSS of a SYN is lowered to what the way ahead takes (mss auto), and to a number")
+def mss(t):
+    f = t.f
+    family = "ipv6 " if f.is6 else ""
+    for word, wanted in (("auto", NARROW_MTU - f.header - 20), ("1000", 1000), ("1400", 1400)):
+        port = t.port()
+        clamp = f"tcp option maxseg size set {'rt mtu' if word == 'auto' else word}"
+        t.load(f"masquerade out eth2 {family}tcp from {f.innet} mss {word}",
+               nft=[f"mangle tcp flags syn tcp option maxseg size > {wanted} {clamp}",
+                    "postrouting oifname eth2 masquerade"])
+        options = [("NOP", None), ("NOP", None), ("MSS", 1460), ("SAckOK", b"")]
+        packet = f.tcp(f.client, f.narrow, port, 80, options=options)
+        frame = t.one(t.exchange(t.client, packet), t.narrow)
+        options[2] = ("MSS", min(wanted, 1460))
+        packet = f.tcp(f.client, f.narrow, port, 80, options=options)
+        t.equal(frame, rewritten(packet, src=f.edge_narrow), t.narrow)
+
+
+@case("P2", "a first packet without DF is fragmented, and every fragment translated", families=(4,))
+def fragmented_first(t):
+    f, port = t.f, t.port()
+    to_narrow(t)
+    packet = f.udp(f.client, f.narrow, port, 53, LONG, flags=0)
+    arrives(t, t.client, [packet], t.narrow, packet, NARROW_MTU, src=f.edge_narrow)
+
+
+@case("P2", "later ones without DF, too, with another port outside", families=(4,))
+def fragmented_later(t):
+    f, port = t.f, t.port()
+    to_narrow(t)
+    t.forward(t.client2, f.udp(f.client2, f.narrow, port, 53), t.narrow, src=f.edge_narrow)
+    got = t.forward(t.client, f.udp(f.client, f.narrow, port, 53), t.narrow, src=f.edge_narrow,
+                    sport=ANY)
+    packet = f.udp(f.client, f.narrow, port, 53, LONG, flags=0)
+    arrives(t, t.client, [packet], t.narrow, packet, NARROW_MTU, src=f.edge_narrow,
+            sport=ports(got)[0])
+
+
+@case("P2", "an answer through a forwarded port without DF", families=(4,))
+def fragmented_answer(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth2 udp to {f.at(f.edge_narrow, 7000)} -> {f.at(f.client, 53)}")
+    t.forward(t.narrow, f.udp(f.narrow, f.edge_narrow, port, 7000), t.client, dst=f.client,
+              dport=53)
+    packet = f.udp(f.client, f.narrow, 53, port, LONG, flags=0)
+    arrives(t, t.client, [packet], t.narrow, packet, NARROW_MTU, src=f.edge_narrow, sport=7000)
+
+
+# ---- P3: fragments that arrive ----
+
+
+def large(f, port):
+    return {"UDP": lambda src, dst, dport=53: f.udp(src, dst, port, dport, HUGE, flags=0)
+            if not f.is6 else f.udp(src, dst, port, dport, HUGE),
+            "TCP": lambda src, dst, dport=80: f.tcp(src, dst, port, dport, "S", HUGE),
+            "echo": lambda src, dst, dport=0: f.echo(src, dst, port, HUGE)}
+
+
+for KIND in ("UDP", "TCP", "echo"):
+    for ORDER in ("in order", "backwards", "mixed"):
+
+        @case("P3", f"{KIND}, {ORDER}, out through masquerade")
+        def fragments_out(t, kind=KIND, order=ORDER):
+            f, port = t.f, t.port()
+            t.masquerade()
+            # Another host has the port, so that it has to change.
+            t.out(f.udp(f.client2, f.server, port, 53), t.client2)
+            t.out(f.echo(f.client2, f.server, port), t.client2)
+            packet = large(f, port)[kind](f.client, f.server)
+            for ident in (port, port + 1):
+                pieces = fragments(packet, ident=ident)
+                arrives(t, t.client, pieces, t.server, packet, order=orders(len(pieces))[order],
+                        src=f.edge_out, sport=None if kind == "TCP" else
+                        ANY if kind == "UDP" else echo_id(t, packet))
+
+        @case("P3", f"{KIND}, {ORDER}, in through a forwarded port")
+        def fragments_in(t, kind=KIND, order=ORDER):
+            f, port = t.f, t.port()
+            t.load({"UDP": f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 53)}",
+                    "TCP": f"dnat in eth0 tcp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 80)}",
+                    "echo": f"dnat in eth0 icmp to {f.edge_out} -> {f.client}"}[kind])
+            packet = large(f, port)[kind](f.server, f.edge_out, 7000)
+            for ident in (port, port + 1):
+                pieces = fragments(packet, ident=ident)
+                arrives(t, t.server, pieces, t.client, packet, order=orders(len(pieces))[order],
+                        dst=f.client, dport={"UDP": 53, "TCP": 80, "echo": None}[kind])
+
+
+def echo_id(t, packet):
+    """The identifier that the packet's flow has outside, by a short one of the same flow."""
+    f = t.f
+    got = t.out(f.echo(f.client, f.server, ports(packet)[0]), sport=ANY)
+    return ports(got)[0]
+
+
+@case("P3", "answers in fragments, in any order")
+def fragments_back(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    t.out(f.udp(f.client2, f.server, port, 53), t.client2)
+    mapped = ports(t.out(f.udp(f.client, f.server, port, 53), sport=ANY))[0]
+    packet = f.udp(f.server, f.edge_out, 53, mapped, HUGE, **({} if f.is6 else {"flags": 0}))
+    for ident, order in enumerate(orders(4).values(), port):
+        arrives(t, t.server, fragments(packet, ident=ident), t.client, packet, order=order,
+                dst=f.client, dport=port)
+
+
+@case("P3", "hairpin in fragments, in any order")
+def fragments_hairpin(t):
+    f, port = t.f, t.port()
+    ip, family = ("ip6", "ipv6 ") if f.is6 else ("ip", "")
+    target = f.at(f.client2, 7001)
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {target} hairpin",
+           f"masquerade out eth0 {family}from {f.innet}",
+           nft=[f"prerouting meta l4proto udp {ip} daddr {f.edge_out} th dport 7000 dnat {ip} to "
+                f"{target}",
+                f"postrouting oifname eth1 {ip} saddr {f.innet} snat {ip} to {f.edge_out}"])
+    packet = f.udp(f.client, f.edge_out, port, 7000, HUGE, **({} if f.is6 else {"flags": 0}))
+    for ident, order in enumerate(orders(4).values(), port):
+        arrives(t, t.client, fragments(packet, ident=ident), t.client2, packet, order=order,
+                src=f.edge_out, dst=f.client2, sport=ANY, dport=7001)
+
+
+@case("P3", "two datagrams at once, their fragments in turns")
+def fragments_interleaved(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    one = f.udp(f.client, f.server, port, 53, HUGE, **({} if f.is6 else {"flags": 0}))
+    other = f.udp(f.client2, f.server2, port + 1, 53, HUGE[::-1], **({} if f.is6 else {"flags": 0}))
+    frames = []
+    for first, second in zip(fragments(one, ident=port), fragments(other, ident=port)):
+        t.send(t.client, first)
+        frames += t.exchange(t.client2, second)
+    for host, packet in ((t.server, one), (t.server2, other)):
+        _, payload = reassembled(t, [x for x in frames if x.ether.dst == host.mac], host)
+        t.check(payload == bytes(rewritten(packet, src=f.edge_out))[f.header:],
+                f"for {host.name}: {payload.hex()}")
+
+
+def flood(t, port):
+    """Fragments without a first, of many datagrams of 64 hosts; none of them leaves."""
+    f = t.f
+    whole = bytearray(bytes(fragments(f.udp(f.client, f.server, port, 53, HUGE,
+                                            **({} if f.is6 else {"flags": 0})))[1]))
+    generator, at = random.Random(1), 44 if f.is6 else 4
+    for number in range(20000):
+        whole[at:at + 2] = generator.randrange(65536).to_bytes(2, "big")
+        whole[23 if f.is6 else 15] = 16 + number % 64
+        if not f.is6:
+            whole[10:12] = b"\0\0"
+            whole[10:12] = header_sum(whole[:20])
+        t.send(t.client, bytes(whole))
+        if number % 200 == 199:
+            t.silent(t.client)
+
+
+@case("P3", "a flood of fragments without a first: none leaves, and what is whole still passes")
+def fragment_flood(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    flood(t, port)
+    t.out(f.udp(f.client, f.server, port, 53))
+
+
+@case("P3", "after such a flood, fragments in order still pass")
+def fragments_after_flood(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    flood(t, port)
+    packet = f.udp(f.client, f.server, port, 53, HUGE, **({} if f.is6 else {"flags": 0}))
+    arrives(t, t.client, fragments(packet, ident=port), t.server, packet, src=f.edge_out)
+
+
+def header_sum(header):
+    return (0xFFFF ^ ones_sum(bytes(header))).to_bytes(2, "big")

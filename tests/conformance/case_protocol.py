@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""VLAN tags, what only IPv6 has, and SCTP: V1, 6x, K1."""
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet6 import (HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
+                                IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN)
+from scapy.layers.sctp import SCTP, SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck
+from scapy.packet import Raw
+
+from cases import case
+from net import NARROW_MTU, ether, run, sysctl
+from packets import ANY, ports, rewritten
+
+# ---- V1 ----
+
+
+class Vlan:
+    """An interface with a tag, or two, on the outside wire, while the case runs."""
+
+    def __init__(self, t, *tags):
+        self.t, self.tags, self.name, self.first = t, tags, "eth0", None
+        self.address, length, self.host = ("198.51.105.1", 24, "198.51.105.2") if not t.f.is6 \
+            else ("2001:db8:105::1", 64, "2001:db8:105::2")
+        edge = t.net.edge
+        for kind, number in tags:
+            name = f"{self.name}.{number}"
+            run("ip", "-n", edge, "link", "add", "link", self.name, "name", name, "type", "vlan",
+                "proto", kind, "id", str(number))
+            self.first = self.first or name
+            run("ip", "-n", edge, "link", "set", name, "up")
+            self.name = name
+        more = ["nodad"] if t.f.is6 else []
+        run("ip", "-n", edge, "address", "add", f"{self.address}/{length}", "dev", name, *more)
+        run("ip", "-n", edge, "neigh", "replace", self.host, "lladdr", t.server.mac, "dev", name,
+            "nud", "permanent")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        run("ip", "-n", self.t.net.edge, "link", "delete", self.first)
+
+    def header(self):
+        kind = {"802.1q": b"\x81\x00", "802.1ad": b"\x88\xa8"}
+        return b"".join(kind[name] + number.to_bytes(2, "big") for name, number in self.tags)
+
+    def send(self, packet):
+        link = self.t.server.link
+        frame = ether(link.edge_mac, self.t.server.mac, 0)[:12] + self.header()
+        link.send(frame + (b"\x86\xdd" if self.t.f.is6 else b"\x08\x00") + bytes(packet))
+        return self.t.net.settle()
+
+    def arrived(self, frames, packet):
+        """The frame with its tags, and nothing else, came to the server."""
+        frame = self.t.only(frames)
+        link = self.t.server.link
+        wanted = ether(self.t.server.mac, link.edge_mac, 0)[:12] + self.header() + \
+            (b"\x86\xdd" if self.t.f.is6 else b"\x08\x00") + bytes(packet)
+        self.t.check(frame.link is link and frame.data == wanted,
+                     f"wanted: {wanted.hex()}", f"got:    {frame}")
+
+
+TAGS = {"VLAN": [("802.1q", 5)], "QinQ": [("802.1ad", 6), ("802.1q", 7)]}
+
+for KIND, TAG in TAGS.items():
+
+    @case("V1", f"{KIND}: translated where a rule names it, and the answer has the tag again")
+    def tagged(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
+                   f"{f.at(f.client, 7001)}", interfaces=(f"interface {vlan.name} {{ mode tc }}",))
+            for _ in range(2):
+                packet = f.udp(vlan.host, vlan.address, port, 7000)
+                frame = t.one(vlan.send(packet), t.client)
+                t.equal(frame, rewritten(packet, dst=f.client, dport=7001), t.client)
+                answer = f.udp(f.client, vlan.host, 7001, port)
+                vlan.arrived(t.exchange(t.client, answer),
+                             rewritten(answer, src=vlan.address, sport=7000))
+            t.load()
+
+    @case("V1", f"{KIND}: out through masquerade, and back")
+    def tagged_out(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"masquerade out {vlan.name} {'ipv6 ' if f.is6 else ''}from {f.innet}",
+                   interfaces=(f"interface {vlan.name} {{ mode tc }}",))
+            for _ in range(2):
+                packet = f.tcp(f.client, vlan.host, port, 80)
+                vlan.arrived(t.exchange(t.client, packet), rewritten(packet, src=vlan.address))
+                answer = f.tcp(vlan.host, vlan.address, 80, port, "SA", seq=1, ack=1001)
+                frame = t.one(vlan.send(answer), t.client)
+                t.equal(frame, rewritten(answer, dst=f.client), t.client)
+            t.load()
+
+    @case("V1", f"{KIND}: unharmed where no rule names it")
+    def untouched(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat in eth0 udp to :7000 -> {f.at(f.client, 7001)}",
+                   f"masquerade out eth0 {'ipv6 ' if f.is6 else ''}from {f.innet}",
+                   nft=[f"prerouting iifname eth0 udp dport 7000 dnat {'ip6' if f.is6 else 'ip'} "
+                        f"to {f.at(f.client, 7001)}",
+                        "postrouting oifname eth0 masquerade"])
+            packet = f.udp(vlan.host, f.client, port, 7000)
+            t.equal(t.one(vlan.send(packet), t.client), rewritten(packet), t.client)
+            answer = f.udp(f.client, vlan.host, 7000, port)
+            vlan.arrived(t.exchange(t.client, answer), rewritten(answer))
+            t.load()
+
+
+# ---- 6x ----
+
+
+def headers(proto):
+    filler = PadN(optdata=b"\0" * 4)
+    return {"hop-by-hop options": IPv6ExtHdrHopByHop(nh=proto, options=[filler]),
+            "destination options": IPv6ExtHdrDestOpt(nh=proto, options=[filler]),
+            "both": IPv6ExtHdrHopByHop(nh=60, options=[filler]) /
+                    IPv6ExtHdrDestOpt(nh=proto, options=[filler]),
+            "long options": IPv6ExtHdrDestOpt(nh=proto, options=[PadN(optdata=b"\0" * 100)]),
+            "options to skip": IPv6ExtHdrDestOpt(nh=proto,
+                                                 options=[HBHOptUnknown(otype=0x1E, optlen=4,
+                                                                        optdata=b"abcd")])}
+
+
+for NAME in headers(17):
+
+    @case("6x", f"{NAME} before UDP and TCP: translated behind them", families=(6,))
+    def extension(t, name=NAME):
+        f = t.f
+        t.masquerade()
+        for proto, part in ((17, UDP), (6, TCP)):
+            port = t.port()
+            header = headers(proto)[name]
+            for _ in range(2):
+                packet = IPv6(src=f.client, dst=f.server, hlim=64) / header / \
+                    part(sport=port, dport=80) / Raw(b"data")
+                t.out(packet)
+                more = {"flags": "SA"} if part is TCP else {}
+                back = IPv6(src=f.server, dst=f.edge_out, hlim=64) / header / \
+                    part(sport=80, dport=port, **more) / Raw(b"data")
+                t.back(back)
+
+
+@case("6x", "an atomic fragment: translated", families=(6,))
+def atomic_fragment(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    packet = IPv6(src=f.client, dst=f.server) / IPv6ExtHdrFragment(nh=17, id=77) / \
+        UDP(sport=port, dport=53) / Raw(b"data")
+    frame = t.one(t.exchange(t.client, packet), t.server)
+    wanted = [bytes(rewritten(packet, src=f.edge_out)),  # or reassembled, which it is already
+              bytes(rewritten(f.udp(f.client, f.server, port, 53), src=f.edge_out))]
+    t.check(frame.data[14:] in wanted, f"wanted {wanted[0].hex()}", frame)
+
+
+@case("6x", "a routing header that is used up: translated behind it", families=(6,))
+def routing_header(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    packet = IPv6(src=f.client, dst=f.server) / \
+        IPv6ExtHdrRouting(nh=17, type=4, segleft=0, reserved=0, addresses=[f.server]) / \
+        UDP(sport=port, dport=53) / Raw(b"data")
+    t.out(packet)
+
+
+@case("6x", "a chain of headers without end, or cut short: nothing leaves", families=(6,))
+def endless(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    filler = IPv6ExtHdrDestOpt(options=[PadN(optdata=b"\0" * 4)])
+    chain = IPv6(src=f.client, dst=f.server, nh=60)
+    for number in range(40):
+        step = filler.copy()
+        step.nh = 60 if number < 39 else 17
+        chain = chain / step
+    frames = t.exchange(t.client, chain / UDP(sport=port, dport=53))
+    t.check(all(x.layer3().src == f.edge_out for x in t.comes_through(frames, t.server)), *frames)
+    for length in (1, 5, 8):
+        packet = IPv6(src=f.client, dst=f.server, nh=60) / Raw(bytes(IPv6ExtHdrDestOpt(
+            nh=17, options=[PadN(optdata=b"\0" * 12)]))[:length])
+        t.blocked(t.client, packet, t.server)
+
+
+@case("6x", "UDP without a checksum: nothing leaves with the inside source", families=(6,))
+def no_checksum(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    packet = f.udp(f.client, f.server, port, 53)
+    packet[UDP].chksum = 0
+    t.blocked(t.client, packet, t.server)
+    t.out(f.udp(f.client, f.server, port, 53))
+    t.blocked(t.client, packet, t.server)
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 7001)}")
+    packet = f.udp(f.server, f.edge_out, port, 7000)
+    packet[UDP].chksum = 0
+    t.blocked(t.server, packet, t.client)
+
+
+@case("6x", "never fragmented here: packet too big for each, in fragments too", families=(6,))
+def never_fragmented(t):
+    f, port = t.f, t.port()
+    t.load(f"masquerade out eth2 ipv6 from {f.innet}")
+    t.forward(t.client, f.udp(f.client, f.narrow, port, 53), t.narrow, src=f.edge_narrow)
+    for _ in range(2):
+        packet = f.udp(f.client, f.narrow, port, 53, b"x" * 1300)
+        t.answer(t.only(t.exchange(t.client, packet)), f.edge_in, t.client, "big", packet,
+                 NARROW_MTU)
+    whole = bytes(f.udp(f.client, f.narrow, port, 53, b"x" * 2000))[40:]
+    first = IPv6(src=f.client, dst=f.narrow) / IPv6ExtHdrFragment(nh=17, id=9, m=1) / \
+        Raw(whole[:1400])
+    last = IPv6(src=f.client, dst=f.narrow) / IPv6ExtHdrFragment(nh=17, id=9, offset=175) / \
+        Raw(whole[1400:])
+    frames = t.exchange(t.client, first, last)
+    through = t.comes_through(frames, t.narrow)
+    t.check(all(x.layer3().src == f.edge_narrow for x in through), *frames)
+    t.check(not [x for x in through if x.layer3()[IPv6ExtHdrFragment].offset == 0],
+            "the first was cut again", *frames)
+    t.check([x for x in frames if x.link is t.client.link], "no error came", *frames)
+
+
+@case("6x", "forwarding is switched on where a rule needs it", families=(4, 6))
+def forwarding(t):
+    f, port = t.f, t.port()
+    names = ["ipv6__conf__all__forwarding", *(f"ipv6__conf__eth{i}__forwarding" for i in range(3))]
+    sysctl(t.net.edge, **(dict.fromkeys(names, 0) if f.is6 else {"ipv4__ip_forward": 0}))
+    try:
+        t.load()
+        t.masquerade()
+        packet = f.udp(f.client, f.server, port, 53)
+        t.out(packet)
+    finally:
+        t.load()
+        sysctl(t.net.edge, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1)
+
+
+@case("6x", "link-local packets and neighbour discovery are left alone", families=(6,))
+def link_local(t):
+    f, port = t.f, t.port()
+    t.load("masquerade out eth0 ipv6", f"dnat in eth0 ipv6 -> {f.client}",
+           nft=["postrouting oifname eth0 meta nfproto ipv6 masquerade"])
+    t.blocked(t.client, f.udp("fe80::2", f.server, port, 53), t.server)
+    t.blocked(t.server, f.udp("fe80::99", f.edge_out, port, 53), t.client)
+
+
+# ---- K1 ----
+
+
+def init(f, src, dst, sport, dport, **fields):
+    chunk = SCTPChunkInit(init_tag=0x11223344, a_rwnd=65536, n_out_streams=10, n_in_streams=10,
+                          init_tsn=1)
+    return f.ip(src, dst, **proto_of(f), **fields) / SCTP(sport=sport, dport=dport, tag=0) / chunk
+
+
+def proto_of(f):
+    return {"nh": 132} if f.is6 else {"proto": 132}
+
+
+def init_ack(f, src, dst, sport, dport):
+    chunk = SCTPChunkInitAck(init_tag=0x55667788, a_rwnd=65536, n_out_streams=10, n_in_streams=10,
+                             init_tsn=1)
+    return f.ip(src, dst, **proto_of(f)) / SCTP(sport=sport, dport=dport, tag=0x11223344) / chunk
+
+
+def data(f, src, dst, sport, dport, size, tag=0x55667788):
+    return f.ip(src, dst, **proto_of(f)) / SCTP(sport=sport, dport=dport, tag=tag) / \
+        SCTPChunkData(data=bytes(i & 0xFF for i in range(size)), beginning=1, ending=1, tsn=1)
+
+
+@case("K1", "out through masquerade and back, with the port kept and changed")
+def sctp_out(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    t.out(init(f, f.client2, f.server, port, 80), t.client2, sport=port)
+    outside = ports(t.out(init(f, f.client, f.server, port, 80), sport=ANY))[0]
+    t.check(outside != port, "two hosts have one port")
+    t.back(init_ack(f, f.server, f.edge_out, 80, outside), dport=port)
+    for size in (1, 2, 3, 4, 100, 1001, 1400):
+        t.out(data(f, f.client, f.server, port, 80, size), sport=outside)
+        t.back(data(f, f.server, f.edge_out, 80, outside, size, 0x11223344), dport=port)
+
+
+@case("K1", "in through a forwarded port and back")
+def sctp_in(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth0 sctp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 7001)}")
+    t.forward(t.server, init(f, f.server, f.edge_out, port, 7000), t.client, dst=f.client,
+              dport=7001)
+    t.forward(t.client, init_ack(f, f.client, f.server, 7001, port), t.server, src=f.edge_out,
+              sport=7000)
+    for size in (1, 7, 1400):
+        t.forward(t.server, data(f, f.server, f.edge_out, port, 7000, size), t.client,
+                  dst=f.client, dport=7001)
+        t.forward(t.client, data(f, f.client, f.server, 7001, port, size, 0x11223344), t.server,
+                  src=f.edge_out, sport=7000)
+
+
+@case("K1", "a wrong CRC32c is not repaired")
+def sctp_wrong(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    t.out(init(f, f.client2, f.server, port, 80), t.client2, sport=port)
+    outside = ports(t.out(init(f, f.client, f.server, port, 80), sport=ANY))[0]
+    t.back(init_ack(f, f.server, f.edge_out, 80, outside), dport=port)
+    packet = data(f, f.client, f.server, port, 80, 100)
+    wrong = type(packet)(bytes(packet))
+    wrong[SCTP].chksum ^= 0x11223344
+    for frame in t.comes_through(t.exchange(t.client, wrong), t.server):
+        got = frame.layer3()
+        t.check(got.src == f.edge_out, f"from {got.src}: {frame}")
+        right = bytes(rewritten(packet, src=f.edge_out, sport=outside))
+        t.check(frame.data[14:] != right, f"it was repaired: {frame}")
