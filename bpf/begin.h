@@ -8,7 +8,7 @@
 
 #include "account.h"
 #include "classify.h"
-#include "forward.h"
+#include "segment.h"
 #include "translate.h"
 
 /* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
@@ -208,6 +208,7 @@ __attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
 
 __attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
 {
+	segment_settle(skb);
 	return claim_unowned(skb, 0);
 }
 
@@ -241,6 +242,9 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 	}
 	*keeps = 1;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
+	if (segment_is_tc(r))
+		return VERDICT_PASS_TO_TC;
 	return translate_source(ROOM_OUT, r->p.hop.ifindex);
 }
 
@@ -257,6 +261,9 @@ static __always_inline enum verdict begin_hairpin(struct request *r)
 		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
 	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
 		r->rule_out = rule->slot;
+		segment_rule(r, rule);
+		if (segment_is_tc(r))
+			return VERDICT_PASS_TO_TC;
 		return translate_source(ROOM_OUT, r->hairpin);
 	}
 	__builtin_memcpy(r->want.saddr, r->p.tuple.daddr, sizeof(r->want.saddr));
@@ -324,8 +331,9 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	else if (translate_destination() != VERDICT_CONTINUE)
 		return VERDICT_DROP_NO_ADDRESS;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	route_find(ctx, r, &r->want, xdp);
-	if (xdp && !forward_xdp_possible(p))
+	if (xdp && (!forward_xdp_possible(p) || r->mss))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
@@ -396,6 +404,20 @@ static __always_inline const struct outside *outside_of(struct request *r)
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);
 }
 
+/* The rule that made the mapping says what TCP may be told. */
+static __always_inline void segment_inbound(struct __sk_buff *skb, struct request *r)
+{
+	const struct rule_action *rule;
+
+	if (r->p.tuple.proto != IPPROTO_TCP)
+		return;
+	flow_key_reverse(&r->want, &r->back);
+	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_OUT, r->outside.ifindex);
+	if (rule && rule->slot == r->outside.slot)
+		segment_rule(r, rule);
+	segment_settle(skb);
+}
+
 /*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
  * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
@@ -449,6 +471,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (!m || mapping_hold(m))
 		return VERDICT_PASS_NO_RULE;
 	r->flags |= FLOW_MAPPED_BACK;
+	segment_inbound(skb, r);
 	return translate_claim(r);
 }
 
@@ -559,6 +582,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	verdict = translate_source(ROOM_OUT, p->ifindex);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;

@@ -128,6 +128,13 @@ static __always_inline enum verdict rewrite_failed(const struct packet *p)
 	return p->shape & PACKET_FRAGMENT ? VERDICT_DROP_FRAGMENT : VERDICT_DROP_ERROR;
 }
 
+/* A segment of a flow that is not translated: its size may be lowered all the same. 1: it was. */
+static __always_inline int tracked_rewrite(const struct packet *p)
+{
+	return !packet_is_xdp(p) && unlikely(p->tcp_flags & TCP_FLAG_SYN) &&
+	       segment_clamp(packet_skb(p), p->l4_offset) > 0;
+}
+
 /* The packet again as it came in, but for the fragments that it is in now. */
 static __always_inline enum verdict egress_half(struct packet *p)
 {
@@ -197,7 +204,7 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT))) {
 		if (!packet_is_xdp(p))
 			flow_account(p, f);
-		return VERDICT_PASS_TRACKED;
+		return tracked_rewrite(p) ? VERDICT_DELIVER : VERDICT_PASS_TRACKED;
 	}
 	if (!(f->flags & FLOW_TO_LOCAL))
 		ingress_route(p, f);
@@ -254,7 +261,7 @@ static __always_inline enum verdict egress(struct packet *p)
 		return VERDICT_DROP_STRAY; /* routed for its old destination */
 	flow_account(p, f);
 	if (!(f->flags & FLOW_SNAT))
-		return VERDICT_PASS_TRACKED;
+		return tracked_rewrite(p) ? VERDICT_TRANSLATE : VERDICT_PASS_TRACKED;
 	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
 }
 

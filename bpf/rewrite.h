@@ -10,6 +10,7 @@
 
 #include "crc32c.h"
 #include "packet.h"
+#include "segment.h"
 
 /* struct iphdr from ttl on: all that changes, in one piece. */
 struct ip4_tail {
@@ -210,6 +211,8 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 		err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR | mangled);
 	if (!err)
 		err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, mangled);
+	if (!err && unlikely(p->tcp_flags & TCP_FLAG_SYN) && segment_clamp(skb, at) < 0)
+		err = -1;
 	return err;
 }
 

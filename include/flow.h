@@ -77,7 +77,12 @@ struct flow {
 	__u64 bytes; /* layer 3 bytes */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__u16 pad;
-	__u32 serial; /* of the one key in the sweeper's queue that stands for this flow */
+	union {
+		/* original: of the one key in the sweeper's queue that stands for this flow */
+		__u32 serial;
+		/* answering: the largest TCP segment that either end may be told; 0: any */
+		__u32 mss;
+	};
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };

@@ -91,16 +91,17 @@ static void check_write(const struct spec *spec, const uint8_t *ip, uint8_t *dat
 
 static size_t tcp_write(const struct spec *spec, const uint8_t *ip, uint8_t *at)
 {
-	size_t length = 20 + spec->payload;
+	size_t header = 20 + spec->tcp_option_words * 4U, length = header + spec->payload;
 
 	write16(at, spec->sport);
 	write16(at + 2, spec->dport);
 	write32(at + 4, 0x01020304);
 	write32(at + 8, spec->tcp_flags & TCP_ACK ? 0x05060708 : 0);
-	at[12] = (spec->doff ? spec->doff : 5) << 4;
+	at[12] = (spec->doff ? spec->doff : header / 4) << 4;
 	at[13] = spec->tcp_flags ? spec->tcp_flags : TCP_SYN;
 	write16(at + 14, 0xfaf0);
-	payload_write(spec, at + 20);
+	memcpy(at + 20, spec->tcp_options, header - 20);
+	payload_write(spec, at + header);
 	check_write(spec, ip, at, 16, length);
 	return length;
 }

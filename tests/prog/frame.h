@@ -61,6 +61,8 @@ struct spec {
 	uint16_t id;
 	uint16_t flags; /* of the fragment word: IP_DONT, IP_MORE */
 	uint8_t tcp_flags; /* 0: SYN */
+	uint8_t tcp_options[40];
+	uint8_t tcp_option_words; /* so many of them, in 32 bits */
 	uint8_t icmp_type; /* 0: an answer to an echo */
 	uint8_t chunk; /* SCTP's first; 0: INIT */
 	uint32_t vtag; /* SCTP's; 0: as the chunk has it */

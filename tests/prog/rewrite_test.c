@@ -37,6 +37,12 @@
 #define LEAVES(iface, n)     LEAVES_AS(iface, n), .ttl = 63
 #define ENDS(sa, sp, da, dp) .saddr = (sa), .sport = (sp), .daddr = (da), .dport = (dp)
 #define TCP(...)             .proto = IPPROTO_TCP, ENDS(__VA_ARGS__)
+/* A SYN's options, in so many words of 32 bits. */
+#define OPTIONS(words, ...)  .tcp_option_words = (words), .tcp_options = { __VA_ARGS__ }
+#define MSS(bytes)           2, 4, (bytes) >> 8, (bytes)&255
+#define NOP                  1
+#define NOPS_5               NOP, NOP, NOP, NOP, NOP
+#define NOPS                 NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5 /* 35 */
 #define UDP_OF(size, ...)    .proto = IPPROTO_UDP, .payload = (size), ENDS(__VA_ARGS__)
 #define UDP(...)             UDP_OF(20, __VA_ARGS__)
 #define SCTP(...)            .proto = IPPROTO_SCTP, ENDS(__VA_ARGS__)
