@@ -8,7 +8,7 @@
 
 #include "account.h"
 #include "classify.h"
-#include "forward.h"
+#include "segment.h"
 #include "translate.h"
 
 /* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
@@ -77,8 +77,8 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 /*
  * Would a rule take the answer to this packet for the beginning of a flow? conntrack knows better,
  * from tracking all that passes; here only what needs it is tracked:
- * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP
- *   and echo begin nothing. Without a socket there will be no answer, and an outsider could make
+ * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP,
+ *   SCTP and echo begin nothing. Without a socket there will be no answer, and an outsider could make
  *   flows at will.)
  * - going out: what a dnat rule would send astray when it is answered; and what was forwarded, by
  *   the firewall's leave then, from an interface where a source-NAT rule covers the way back.
@@ -101,7 +101,7 @@ __attribute__((noinline)) int answer_is_taken(struct __sk_buff *ctx)
 	}
 	if (p->came_from && answer_is_translated(p, &r->back, STAGE_OUT, p->came_from))
 		return 1;
-	if (protocol_is_icmp(p->tuple.proto) ||
+	if (protocol_is_icmp(p->tuple.proto) || p->tuple.proto == IPPROTO_SCTP ||
 	    (p->tuple.proto == IPPROTO_TCP && !(r->setting_flags & SETTING_TCP_LOOSE)))
 		return 0;
 	return answer_is_translated(p, &r->back, STAGE_IN, p->ifindex);
@@ -235,6 +235,7 @@ __attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
 
 __attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
 {
+	segment_settle(skb);
 	return claim_unowned(skb, 0);
 }
 
@@ -268,6 +269,9 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 	}
 	*keeps = 1;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
+	if (segment_is_tc(r))
+		return VERDICT_PASS_TO_TC;
 	return translate_source(ROOM_OUT, r->p.hop.ifindex);
 }
 
@@ -284,6 +288,9 @@ static __always_inline enum verdict begin_hairpin(struct request *r)
 		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
 	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
 		r->rule_out = rule->slot;
+		segment_rule(r, rule);
+		if (segment_is_tc(r))
+			return VERDICT_PASS_TO_TC;
 		return translate_source(ROOM_OUT, r->hairpin);
 	}
 	__builtin_memcpy(r->want.saddr, r->p.tuple.daddr, sizeof(r->want.saddr));
@@ -323,8 +330,9 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	else if (translate_destination() != VERDICT_CONTINUE)
 		return VERDICT_DROP_NO_ADDRESS;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	route_find(ctx, r, &r->want, xdp);
-	if (xdp && !forward_xdp_possible(p))
+	if (xdp && (!forward_xdp_possible(p) || r->mss))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
@@ -395,6 +403,20 @@ static __always_inline const struct outside *outside_of(struct request *r)
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);
 }
 
+/* The rule that made the mapping says what TCP may be told. */
+static __always_inline void segment_inbound(struct __sk_buff *skb, struct request *r)
+{
+	const struct rule_action *rule;
+
+	if (r->p.tuple.proto != IPPROTO_TCP)
+		return;
+	flow_key_reverse(&r->want, &r->back);
+	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_OUT, r->outside.ifindex);
+	if (rule && rule->slot == r->outside.slot)
+		segment_rule(r, rule);
+	segment_settle(skb);
+}
+
 /*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
  * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
@@ -446,6 +468,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (!m || mapping_hold(m))
 		return VERDICT_PASS_NO_RULE;
 	r->flags |= FLOW_MAPPED_BACK;
+	segment_inbound(skb, r);
 	return translate_claim(r);
 }
 
@@ -558,6 +581,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	else if (source_is_forged(skb, r, p->came_from))
 		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	verdict = translate_source(ROOM_OUT, p->ifindex);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;

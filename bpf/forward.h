@@ -120,7 +120,8 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	const struct port *port;
 	__u32 at = f->port;
 
-	if (!f->hop_generation || f->hop_generation != lease_generation(packet_now(p), p->settings->hz))
+	if (!f->hop_generation ||
+	    f->hop_generation != lease_generation(packet_now(p), p->settings->hz))
 		return 0;
 	if (!packet_is_xdp(p) && p->l3_offset != ETH_HLEN)
 		return 0; /* it needs a link-layer header, which takes the gateway */

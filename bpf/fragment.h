@@ -43,7 +43,7 @@ struct {
 } fragment_rooms SEC(".maps");
 
 static __always_inline struct fragment_room *fragment_room(struct __sk_buff *skb,
-								const struct request *r)
+							   const struct request *r)
 {
 	struct fragment_room *room;
 	__u32 zero = 0;

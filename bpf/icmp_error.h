@@ -305,7 +305,8 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 		return VERDICT_PASS_NO_RULE;
 	}
 	/* it goes to whoever sent what it quotes, or somebody made it up */
-	if (!quote_header_right(&r->p, q) || !quote_checksum_right(&r->p, q) || !address_equal(r->p.tuple.daddr, r->key.saddr))
+	if (!quote_header_right(&r->p, q) || !quote_checksum_right(&r->p, q) ||
+	    !address_equal(r->p.tuple.daddr, r->key.saddr))
 		return VERDICT_DROP_MALFORMED;
 	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
 		      f ? f->port_delta : 0xffff);

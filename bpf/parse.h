@@ -84,6 +84,21 @@ static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void
 	p->shape |= PACKET_PORTS | PACKET_BEGINS;
 }
 
+/* An association begins with INIT, alone and with no tag yet (RFC 9260 8.5.1). */
+static __always_inline void parse_sctp(struct packet *p, struct sctphdr *sctp, void *end,
+				       __u32 length)
+{
+	if ((void *)(sctp + 1) > end || length < sizeof(*sctp)) {
+		p->shape |= PACKET_BAD_L4;
+		return;
+	}
+	p->tuple.sport = sctp->source;
+	p->tuple.dport = sctp->dest;
+	p->shape |= PACKET_PORTS;
+	if (sctp->chunk_type == SCTP_CHUNK_INIT && !sctp->vtag)
+		p->shape |= PACKET_BEGINS;
+}
+
 /* Echo has an identifier, which stands for the requesting end's port. All else begins no flow. */
 static __always_inline void parse_echo(struct packet *p, struct icmphdr *icmp, int request)
 {
@@ -141,11 +156,16 @@ static __always_inline void parse_transport(struct packet *p, void *l4, void *en
 		parse_tcp(p, l4, end, length);
 	else if (proto == IPPROTO_UDP)
 		parse_udp(p, l4, end, length);
+	else if (proto == IPPROTO_SCTP)
+		parse_sctp(p, l4, end, length);
 	else if (proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		parse_icmp(p, l4, end, length);
 	else /* No ports: told apart by addresses and protocol alone. */
 		p->shape |= PACKET_PORTS | PACKET_BEGINS;
 }
+
+/* gso_size of a super-packet of SCTP, whose datagrams are of different lengths. */
+#define GSO_BY_FRAGS 0xffff
 
 /*
  * One datagram of a GSO super-packet, as it will be on the wire: what the path's MTU is about.
@@ -161,6 +181,9 @@ static __always_inline __u32 parse_route_length(const struct packet *p, void *l4
 	segment = packet_skb(p)->gso_size;
 	if (!segment)
 		return p->l3_length;
+	if (segment == GSO_BY_FRAGS)
+		return headers +
+		       sizeof(struct sctphdr); /* made for the path that its sender knows */
 	headers += sizeof(struct udphdr);
 	if (p->tuple.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = l4;

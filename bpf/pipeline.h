@@ -116,10 +116,24 @@ static __always_inline enum verdict ingress_half(struct packet *p, const struct 
 {
 	__be32 daddr = ((const struct flow4 *)f)->daddr;
 
-	if (!request_new(p) || fragment_note_half(packet_skb(p), daddr) || rewrite_destination(p, daddr))
+	if (!request_new(p) || fragment_note_half(packet_skb(p), daddr) ||
+	    rewrite_destination(p, daddr))
 		return VERDICT_DROP_ERROR;
 	packet_skb(p)->tc_index = TC_INDEX_HALF;
 	return VERDICT_DELIVER;
+}
+
+/* Why the translation could not be written. */
+static __always_inline enum verdict rewrite_failed(const struct packet *p)
+{
+	return p->shape & PACKET_FRAGMENT ? VERDICT_DROP_FRAGMENT : VERDICT_DROP_ERROR;
+}
+
+/* A segment of a flow that is not translated: its size may be lowered all the same. 1: it was. */
+static __always_inline int tracked_rewrite(const struct packet *p)
+{
+	return !packet_is_xdp(p) && unlikely(p->tcp_flags & TCP_FLAG_SYN) &&
+	       segment_clamp(packet_skb(p), p->l4_offset) > 0;
 }
 
 /* The packet again as it came in, but for the fragments that it is in now. */
@@ -191,7 +205,7 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT))) {
 		if (!packet_is_xdp(p))
 			flow_account(p, f);
-		return VERDICT_PASS_TRACKED;
+		return tracked_rewrite(p) ? VERDICT_DELIVER : VERDICT_PASS_TRACKED;
 	}
 	if (!(f->flags & FLOW_TO_LOCAL))
 		ingress_route(p, f);
@@ -210,9 +224,9 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 		return ingress_half(p, f);
 	flow_account(p, f);
 	if (verdict == VERDICT_DELIVER)
-		return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_DELIVER;
+		return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_DELIVER;
 	if (rewrite(p, f, 1))
-		return VERDICT_DROP_ERROR;
+		return rewrite_failed(p);
 	*action = forward(p);
 	return VERDICT_FORWARD;
 }
@@ -258,8 +272,8 @@ static __always_inline enum verdict egress(struct packet *p)
 		return VERDICT_DROP_STRAY; /* routed for its old destination */
 	flow_account(p, f);
 	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT)))
-		return VERDICT_PASS_TRACKED;
-	return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_TRANSLATE;
+		return tracked_rewrite(p) ? VERDICT_TRANSLATE : VERDICT_PASS_TRACKED;
+	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
 }
 
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */

@@ -57,7 +57,10 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 	f->flags = flags;
 	f->used = jiffies_now();
 	f->generation = (__u16)r->p.generation;
-	f->serial = r->serial;
+	if (flags & FLOW_REPLY)
+		f->mss = r->mss;
+	else
+		f->serial = r->serial;
 	f->rule_in = r->rule_in;
 	f->rule_out = r->rule_out;
 }

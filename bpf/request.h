@@ -44,6 +44,9 @@ struct request {
 	struct request_limit limit;
 	__u32 hairpin; /* the outside interface whose address an inside host has sent to */
 	__u32 serial;
+	__u16 mss; /* the largest TCP segment that may be announced; 0: any */
+	__u8 mss_auto; /* and no more than the routes leave */
+	__u8 pad2;
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
 	/* room to work in */

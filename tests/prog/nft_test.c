@@ -155,7 +155,7 @@ static bool rule_shifts(const struct rule *rule)
 
 static void say_rules(struct text *text, const struct config *config, enum stage stage)
 {
-	static const char *const protos[] = { "tcp", "udp", "icmp" };
+	static const char *const protos[] = { "tcp", "udp", "icmp", "sctp" };
 
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule *rule = &config->rules[i];
@@ -164,7 +164,7 @@ static void say_rules(struct text *text, const struct config *config, enum stage
 			continue;
 		if (!rule->protocols)
 			say_rule(text, rule, NULL, 0);
-		for (int bit = 0; bit < 3; bit++) {
+		for (int bit = 0; bit < 4; bit++) {
 			if (!(rule->protocols & 1 << bit))
 				continue;
 			if (!rule_shifts(rule)) {
@@ -447,7 +447,7 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 		if (spec.sport < 10000)
 			spec.sport = 10000 + fresh++ % 10000;
 		good = spec.proto == IPPROTO_TCP || spec.proto == IPPROTO_UDP ||
-		       spec.proto == IPPROTO_ICMP;
+		       spec.proto == IPPROTO_ICMP || spec.proto == IPPROTO_SCTP;
 		good = good && spec.saddr != ADDR_EDGE(ETH0) && spec.saddr != ADDR_EDGE(ETH1) &&
 		       spec.saddr >> 8 != ADDR(192, 0, 2, 0) >> 8 && spec.saddr >> 24 != 127 &&
 		       spec.saddr >> 28 < 14 && spec.saddr >> 24 && (spec.saddr & 255) > 0;
@@ -467,7 +467,7 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 		.sport = spec.sport,
 		.dport = spec.dport,
 		.icmp_type = 8,
-		.payload = 8,
+		.payload = 16, /* all of SCTP's INIT */
 	};
 	trial->iface = place.iface;
 	frame_build(&spec, &trial->frame);
