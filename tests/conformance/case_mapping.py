@@ -149,6 +149,18 @@ def no_quick_reuse(t):
     t.check(not again, f"of {half} ports, {len(again)} were given away again")
 
 
+@case("M5", "but it is, where there is no other")
+def reuse_if_needed(t):
+    f, port = t.f, t.port()
+    t.load(f"snat out eth0 udp from {f.innet} -> {f.at(f.pool1, '41100-41103')}",
+           sets=("timeout udp 1s", "timeout unanswered 1s"))
+    for address in (f.client, f.client2):
+        used = {ports(t.forward(t.client, f.udp(address, f.server, port + i, 53), t.server,
+                                src=f.pool1, sport=ANY))[0] for i in range(4)}
+        t.check(len(used) == 4, f"{address} was given {used}")
+        t.all_flows_end()
+
+
 @case("F1", "by default, only whom the inside host sent to may answer, from that port")
 def filtering_default(t):
     f, port = t.f, t.port()

@@ -16,6 +16,7 @@ INTERFACES = ("eth0", "eth1", "eth2")
 
 class XfwdEdge:
     against = "xfwd"
+    interfaces = INTERFACES
 
     def __init__(self, namespace, mode):
         self.namespace, self.mode = namespace, mode
@@ -27,7 +28,7 @@ class XfwdEdge:
         """Makes these the only rules, and leaves no connection of the case before."""
         del nft
         lines = [f"set {text}" for text in sets]
-        lines += [f"interface {name} {{ mode {self.mode} }}" for name in INTERFACES]
+        lines += [f"interface {name} {{ mode {self.mode} }}" for name in self.interfaces]
         lines += interfaces
         self.command("apply", "-", stdin=None, input="\n".join([*lines, *rules, ""]))
         self.command("flows", "delete")
@@ -44,6 +45,10 @@ class XfwdEdge:
         """Packets by what became of them, since the rules were loaded."""
         return {name: value - self.before.get(name, 0)
                 for name, value in self.counters().items() if value != self.before.get(name, 0)}
+
+    def xdp_forwarded(self):
+        hooks = json.loads(self.command("-j", "stats"))["stats"]
+        return hooks["xdp_ingress"]["forwarded"]["packets"]
 
     def flows(self, *filters):
         return json.loads(self.command("-j", "flows", *map(str, filters)))["flows"]

@@ -18,19 +18,13 @@ import traceback
 from scapy.layers.inet6 import IPv6
 
 import cases
+from cases import Failure, Skip
 from edges import NftEdge, XfwdEdge
 from net import NARROW_MTU, Network, ether, layer3, run
 from packets import ANY, Family, aged, broken, ports, readable, rewritten
 
-SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol")
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
+SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol",
+            "load")
 
 
 class Host:
@@ -41,8 +35,8 @@ class Host:
 
 
 class Testbed:
-    def __init__(self, prefix, kind, mode):
-        self.net = Network(prefix)
+    def __init__(self, prefix, kind, mode, cpus):
+        self.net, self.cpus = Network(prefix), cpus
         self.edge, self.mode = None, mode
         try:
             self.build()
@@ -320,7 +314,7 @@ def main():
     os.sched_setaffinity(0, {available[args.cpu % len(available)]})
     prefix = os.environ.get("XFWD_TEST_ID", f"xt-{secrets.token_hex(2)}")
     against = {"xfwd": XfwdEdge, "nft": NftEdge}[args.against]
-    bed = Testbed(prefix, against, args.mode)
+    bed = Testbed(prefix, against, args.mode, available)
     try:
         return run_all(bed, wanted, args.mode if args.against == "xfwd" else "nft")
     finally:
