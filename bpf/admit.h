@@ -20,7 +20,7 @@ static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
 
 	*slot = 0;
 	if (stage == STAGE_OUT && p->hook != HOOK_TC_EGRESS) {
-		route_find(ctx, r, tuple);
+		route_find(ctx, r, tuple, 0);
 		if (route_is_local(p))
 			return VERDICT_CONTINUE;
 		ifindex = p->hop.ifindex;
@@ -36,21 +36,56 @@ static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
 	return VERDICT_CONTINUE;
 }
 
+/* The flow that the packet has, and r->peer set to its other key. */
+static __always_inline struct flow *known_find(struct request *r)
+{
+	const struct flow_key *key = &r->p.tuple;
+	struct flow4 *f4;
+	struct flow6 *f6;
+
+	if (key->family == FAMILY_IP4) {
+		flow_key_to4(key, &r->key4);
+		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
+		if (!f4)
+			return NULL;
+		flow_peer_key4(f4, key, &r->peer);
+		return &f4->flow;
+	}
+	f6 = bpf_map_lookup_elem(&flows6, key);
+	if (!f6)
+		return NULL;
+	flow_peer_key6(f6, key, &r->peer);
+	return &f6->flow;
+}
+
 /*
  * After a change of rules a flow is judged once more, on the next packet of its own direction. What
  * a rule now drops ends. TCP keeps its translation: moving a connection would break it. Others
  * follow the new rules: with no flow left (VERDICT_PASS_NO_RULE), the packet begins one under the
  * rules that cover it now.
  */
-static __always_inline enum verdict flow_judge(void *ctx, struct request *r, struct flow *f)
+__attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 {
 	enum verdict verdict = VERDICT_CONTINUE;
-	const struct flow_key *key = &r->p.tuple;
-	struct packet *p = &r->p;
+	struct request *r = request_get();
+	const struct flow_key *key;
 	__u32 in = 0, out = 0;
+	struct packet *p;
+	struct flow *f;
 
-	r->key =
-		*key; /* as it is routed: the new destination, which the other entry answers from */
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	f = known_find(r);
+	if (!f)
+		return VERDICT_PASS_NO_RULE;
+	key = &r->p.tuple;
+	p = &r->p;
+	if (f->flags & FLOW_MAPPED_BACK) { /* it is under a mapping, which no rule need cover */
+		f->generation = (__u16)p->generation;
+		return VERDICT_CONTINUE;
+	}
+	/* as it is routed: to the new destination, which the other entry answers from */
+	r->key = *key;
 	if (p->hook != HOOK_TC_EGRESS) {
 		verdict = judge_stage(ctx, r, key, STAGE_IN, &in);
 		/* made at egress: the stack takes this one packet to where the rest is judged */
@@ -67,7 +102,7 @@ static __always_inline enum verdict flow_judge(void *ctx, struct request *r, str
 		f->generation = (__u16)p->generation;
 		return VERDICT_CONTINUE;
 	}
-	flow_end(r, key, 0);
+	flow_end(r, 0);
 	return verdict == VERDICT_CONTINUE ? VERDICT_PASS_NO_RULE : verdict;
 }
 
@@ -99,78 +134,64 @@ static __always_inline int flow_is_over(struct request *r, struct flow *f)
 	return 0;
 }
 
-/* The flow that the packet has, and r->peer set to its other key. */
-static __always_inline struct flow *known_find(struct request *r)
-{
-	const struct flow_key *key = &r->p.tuple;
-	struct flow4 *f4;
-	struct flow6 *f6;
-
-	if (key->family == FAMILY_IP4) {
-		flow_key_to4(key, &r->key4);
-		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
-		if (!f4)
-			return NULL;
-		flow_peer_key4(f4, key, &r->peer);
-		return &f4->flow;
-	}
-	f6 = bpf_map_lookup_elem(&flows6, key);
-	if (!f6)
-		return NULL;
-	flow_peer_key6(f6, key, &r->peer);
-	return &f6->flow;
-}
-
 /*
  * The flow that the packet has, if any: VERDICT_CONTINUE when it may go on by it, VERDICT_PASS_NO_RULE
  * where there is none.
  */
-static __always_inline enum verdict admit_known(void *ctx, struct request *r)
+static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
 {
-	struct flow *f = known_find(r);
+	struct flow *f = r->p.shape & PACKET_PORTS ? known_find(r) : NULL;
 	int is_reply;
 
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
 	if (flow_is_over(r, f)) {
-		flow_end(r, &r->p.tuple, is_reply);
+		flow_end(r, is_reply);
 		return VERDICT_PASS_NO_RULE;
 	}
 	if (f->generation == (__u16)r->p.generation || is_reply)
 		return VERDICT_CONTINUE;
-	if (packet_is_xdp(&r->p))
-		return VERDICT_PASS_TO_TC;
-	return flow_judge(ctx, r, f);
+	return xdp ? VERDICT_PASS_TO_TC : flow_judge(ctx);
 }
 
 /*
  * VERDICT_CONTINUE: the packet has a flow now, or `stateless` says that r->entry is all it has; and
  * hop.route says whether its route is known.
  */
-static __always_inline enum verdict admit(void *ctx)
+static __always_inline enum verdict admit_ingress(void *ctx, int xdp)
 {
-	enum verdict verdict = VERDICT_PASS_NO_RULE;
 	struct request *r = request_get();
+	enum verdict verdict;
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	if (r->p.shape & PACKET_PORTS)
-		verdict = admit_known(ctx, r);
+	verdict = admit_known(ctx, r, xdp);
 	if (verdict != VERDICT_PASS_NO_RULE)
 		return verdict;
 	r->p.hop.route = ROUTE_UNKNOWN;
-	return r->p.hook == HOOK_TC_EGRESS ? begin_egress(ctx, r) : begin_ingress(ctx, r);
+	return begin_ingress(ctx, r, xdp);
 }
 
 __attribute__((noinline)) int admit_xdp(struct xdp_md *xdp)
 {
-	return admit(xdp);
+	return admit_ingress(xdp, 1);
 }
 
-__attribute__((noinline)) int admit_tc(struct __sk_buff *skb)
+__attribute__((noinline)) int admit_tc_ingress(struct __sk_buff *skb)
 {
-	return admit(skb);
+	return admit_ingress(skb, 0);
+}
+
+__attribute__((noinline)) int admit_tc_egress(struct __sk_buff *skb)
+{
+	struct request *r = request_get();
+	enum verdict verdict;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	verdict = admit_known(skb, r, 0);
+	return verdict == VERDICT_PASS_NO_RULE ? begin_egress(skb, r) : verdict;
 }
 
 #endif

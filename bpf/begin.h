@@ -83,16 +83,20 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
  * - going out: what a dnat rule would send astray when it is answered; and what was forwarded, by
  *   the firewall's leave then, from an interface where a source-NAT rule covers the way back.
  */
-static __always_inline int answer_is_taken(void *ctx, struct request *r)
+__attribute__((noinline)) int answer_is_taken(struct __sk_buff *ctx)
 {
-	struct packet *p = &r->p;
+	struct request *r = request_get();
+	struct packet *p;
 
+	if (!r)
+		return 0;
+	p = &r->p;
 	flow_key_reverse(&p->tuple, &r->back);
 	if (p->hook == HOOK_TC_INGRESS) {
 		if (p->tuple.proto != IPPROTO_UDP ||
 		    !answer_is_translated(p, &r->back, STAGE_OUT, p->ifindex))
 			return 0;
-		route_find(ctx, r, &p->tuple);
+		route_find(ctx, r, &p->tuple, 0);
 		return route_is_local(p) && socket_exists(ctx, r, &p->tuple);
 	}
 	if (p->came_from && answer_is_translated(p, &r->back, STAGE_OUT, p->came_from))
@@ -104,13 +108,13 @@ static __always_inline int answer_is_taken(void *ctx, struct request *r)
 }
 
 /* A packet that no rule translates: a flow without translation, if its answer would be taken. */
-static __always_inline enum verdict begin_tracked(void *ctx, struct request *r)
+static __always_inline enum verdict begin_tracked(struct __sk_buff *skb, struct request *r)
 {
-	if (packet_is_xdp(&r->p) || begin_allowed(r) != VERDICT_CONTINUE ||
-	    address_is_multicast(r->p.tuple.daddr, r->p.tuple.family) || !answer_is_taken(ctx, r))
+	if (begin_allowed(r) != VERDICT_CONTINUE ||
+	    address_is_multicast(r->p.tuple.daddr, r->p.tuple.family) || !answer_is_taken(skb))
 		return VERDICT_PASS_NO_RULE;
 	r->keep = 1;
-	return translate_claim() == VERDICT_CONTINUE ? VERDICT_CONTINUE : VERDICT_PASS_NO_RULE;
+	return translate_claim(r) == VERDICT_CONTINUE ? VERDICT_CONTINUE : VERDICT_PASS_NO_RULE;
 }
 
 /* The same for a packet that an accept rule exempts. */
@@ -119,39 +123,92 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 {
 	enum verdict verdict = begin_tracked(ctx, r);
 
-	/* In XDP the packet is not counted yet: tc will see it too. */
-	if (!packet_is_xdp(&r->p))
-		rule_count_packet(rule->slot, r->p.l3_length);
+	rule_count_packet(rule->slot, r->p.l3_length);
 	return verdict == VERDICT_PASS_NO_RULE ? VERDICT_PASS_ACCEPT : verdict;
 }
 
-/* Ports drawn again because a socket of this host has them. */
-#define SOCKET_TRIES 4
+/* Ports drawn again because somebody else answers there. */
+#define OWNER_TRIES 4
 
 /*
- * Claims a flow whose answers no socket of this host is waiting for: answers go to the flow, and the
- * socket's own would with them. This host's own packets have their socket, of course.
+ * Would the flow's answers be taken for another's? A socket of this host waits for them; or, where
+ * others will be sent to the same port, a dnat rule has it for a server.
  */
-static __always_inline enum verdict claim_off_sockets(void *ctx, struct request *r)
+static __always_inline int answer_is_owned(void *ctx, int with_rules)
 {
-	enum verdict verdict;
+	struct request *r = request_get();
+	const struct rule_action *rule;
+	__u32 ifindex;
 
-	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr))
-		return translate_claim();
-	for (int i = 0; i < SOCKET_TRIES; i++) {
-		flow_key_reverse(&r->want, &r->back);
-		if (r->keep && socket_exists(ctx, r, &r->back))
+	if (!r)
+		return 1;
+	ifindex = r->p.hook == HOOK_TC_EGRESS ? r->p.ifindex : r->p.hop.ifindex;
+	flow_key_reverse(&r->want, &r->back);
+	if (socket_exists(ctx, r, &r->back))
+		return 1;
+	if (!with_rules || r->mapping != MAPPING_NEW)
+		return 0;
+	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_IN, ifindex);
+	return rule && rule->kind != RULE_ACCEPT && rule->flags & RULE_TO_PORTS;
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int answer_is_owned_xdp(struct xdp_md *xdp, int with_rules)
+{
+	return answer_is_owned(xdp, with_rules);
+}
+
+__attribute__((noinline)) int answer_is_owned_tc(struct __sk_buff *skb, int with_rules)
+{
+	return answer_is_owned(skb, with_rules);
+}
+
+static __always_inline int owned(void *ctx, int xdp, int with_rules)
+{
+	return xdp ? answer_is_owned_xdp(ctx, with_rules) : answer_is_owned_tc(ctx, with_rules);
+}
+
+/*
+ * Claims a flow whose answers nobody else gets. This host's own packets have their socket, of course;
+ * and a mapping that is in use has its port.
+ */
+static __always_inline enum verdict claim_unowned(void *ctx, int xdp)
+{
+	struct request *r = request_get();
+	enum verdict verdict;
+	__u8 mapping;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	mapping = r->mapping;
+	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr) ||
+	    mapping == MAPPING_KNOWN)
+		return translate_claim(r);
+#pragma clang loop unroll(disable)
+	for (int i = 1; i <= OWNER_TRIES; i++) {
+		if (r->keep && r->choose && owned(ctx, xdp, 1))
 			r->keep = 0;
 		r->claimed = 0;
-		verdict = translate_claim();
-		flow_key_reverse(&r->want, &r->back);
-		if (!r->claimed || (r->keep && r->want.sport == r->p.tuple.sport) ||
-		    !socket_exists(ctx, r, &r->back))
+		verdict = translate_claim(r);
+		if (!r->claimed || (r->keep && r->want.sport == r->p.tuple.sport))
 			return verdict;
-		flow_undo(r);
+		r->mapping = mapping;
+		if (!owned(ctx, xdp, i < OWNER_TRIES))
+			return verdict;
+		flow_undo();
 		r->keep = 0;
 	}
 	return VERDICT_DROP_NO_PORT;
+}
+
+__attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
+{
+	return claim_unowned(xdp, 1);
+}
+
+__attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
+{
+	return claim_unowned(skb, 0);
 }
 
 /*
@@ -176,14 +233,34 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 		}
 	}
 	if (!rule)
-		return translate_source(r, NULL, 0);
+		return translate_source(ROOM_NONE, 0);
 	r->rule_out = rule->slot;
 	if (rule->kind == RULE_STATIC) {
 		translate_prefix(rule, r->want.family, r->want.saddr);
 		return VERDICT_CONTINUE;
 	}
 	*keeps = 1;
-	return translate_source(r, rule, r->p.hop.ifindex);
+	translate_limit(r, rule);
+	return translate_source(ROOM_OUT, r->p.hop.ifindex);
+}
+
+/*
+ * A host inside has sent to the outside address of another, or of itself: the other sees the
+ * sender's own outside address (RFC 4787 R9), what the rules would make of it on its way out there,
+ * or the address that was sent to. Otherwise the answer would go by a shorter way, untranslated.
+ */
+static __always_inline enum verdict begin_hairpin(struct request *r)
+{
+	const struct rule_action *rule = NULL;
+
+	if (r->hairpin)
+		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
+	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
+		r->rule_out = rule->slot;
+		return translate_source(ROOM_OUT, r->hairpin);
+	}
+	__builtin_memcpy(r->want.saddr, r->p.tuple.daddr, sizeof(r->want.saddr));
+	return translate_source(ROOM_NONE, 0);
 }
 
 /* The request's own translation, without a flow: of a static rule. */
@@ -195,11 +272,39 @@ static __always_inline enum verdict begin_stateless(struct request *r)
 }
 
 /*
+ * Is the source one that may not come in here? One of this host's own, or one that the routing table
+ * has no way back to by this interface: RFC 3704's feasible paths. Where forwarding is off, nothing
+ * can be asked, and nothing is forwarded: the stack looks at what is delivered.
+ */
+static __always_inline int source_is_forged(void *ctx, struct request *r)
+{
+	const struct iface *in = iface_find(r->p.ifindex);
+	struct bpf_fib_lookup *fib = &r->fib;
+	__u32 flags = BPF_FIB_LOOKUP_OUTPUT;
+	long route;
+
+	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
+		return 0;
+	if (in->flags & IFACE_LOOSE_SOURCE)
+		flags = 0;
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
+	fib->l4_protocol = r->p.tuple.proto;
+	fib->ifindex = r->p.ifindex;
+	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
+	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
+	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), flags);
+	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return 0;
+	return route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH;
+}
+
+/*
  * dnat, redirect, static: the new destination decides the route, and the route the stage out. What
  * only static rules change needs no flow, and need not be its beginning.
  */
 static __always_inline enum verdict begin_destination(void *ctx, struct request *r,
-						      const struct rule_action *rule)
+						      const struct rule_action *rule, int xdp)
 {
 	int keeps = rule->kind != RULE_STATIC;
 	struct packet *p = &r->p;
@@ -211,30 +316,163 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
+	if (source_is_forged(ctx, r))
+		return VERDICT_DROP_MARTIAN;
 	r->rule_in = rule->slot;
 	if (!keeps)
 		translate_prefix(rule, r->want.family, r->want.daddr);
-	else if (translate_destination(r, rule) != VERDICT_CONTINUE)
+	else if (translate_destination() != VERDICT_CONTINUE)
 		return VERDICT_DROP_NO_ADDRESS;
-	route_find(ctx, r, &r->want);
-	if (packet_is_xdp(p) && !forward_xdp_possible(p))
+	translate_limit(r, rule);
+	route_find(ctx, r, &r->want, xdp);
+	if (xdp && !forward_xdp_possible(p))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
 	verdict = begin_out(r, &keeps);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	return keeps ? claim_off_sockets(ctx, r) : begin_stateless(r);
+	if (!r->rule_out && !r->to_local && rule->flags & RULE_HAIRPIN &&
+	    (r->hairpin || p->hop.ifindex == p->ifindex)) {
+		verdict = begin_hairpin(r);
+		if (verdict != VERDICT_CONTINUE)
+			return verdict;
+	}
+	if (!keeps)
+		return begin_stateless(r);
+	return xdp ? claim_xdp(ctx) : claim_tc(ctx);
+}
+
+/* Does a dnat rule of an outside interface lead a packet from inside back? It is in ROOM_IN then. */
+__attribute__((noinline)) int hairpin_find(void)
+{
+	struct request *r = request_get();
+	const struct rule_action *rule;
+
+	if (!r)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < RULESET_HAIRPINS; i++) {
+		__u32 ifindex = ruleset_hairpin(r->p.generation & 1, i);
+
+		if (!ifindex)
+			break;
+		if (ifindex == r->p.ifindex)
+			continue;
+		rule = rule_find(&r->p, &r->p.tuple, STAGE_IN, ifindex);
+		if (!rule || !(rule->flags & RULE_HAIRPIN))
+			continue;
+		__builtin_memset(r->back.saddr, 0, sizeof(r->back.saddr));
+		if (!(rule->flags & RULE_TO_ADDRESS) &&
+		    (translate_to_own(ifindex, r->p.tuple.family, r->back.saddr) ||
+		     !address_equal(r->back.saddr, r->p.tuple.daddr)))
+			continue;
+		r->hairpin = ifindex;
+		return 1;
+	}
+	return 0;
+}
+
+/* May the packet's source use the mapping? */
+static __always_inline int inbound_permitted(struct request *r, const struct outside *o)
+{
+	if (o->filter & RULE_FILTER_NONE)
+		return 1;
+	if (!(o->filter & RULE_FILTER_ADDRESS))
+		return 0;
+	r->permit_key.outside = r->outside_key;
+	__builtin_memcpy(r->permit_key.remote, r->want.saddr, sizeof(r->permit_key.remote));
+	return bpf_map_lookup_elem(&permits, &r->permit_key) != NULL;
+}
+
+/* The mapping whose outside endpoint the packet is for, or NULL. */
+static __always_inline const struct outside *outside_of(struct request *r)
+{
+	const struct flow_key *key = &r->p.tuple;
+
+	if (!(r->p.shape & PACKET_PORTS))
+		return NULL;
+	endpoint_set(&r->outside_key, key, key->daddr, key->dport);
+	return bpf_map_lookup_elem(&outsides, &r->outside_key);
+}
+
+/*
+ * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
+ * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
+ * that both sides may open at once (RFC 5382 R4).
+ */
+__attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
+{
+	struct request *r = request_get();
+	const struct outside *o;
+	enum verdict verdict;
+	struct mapping *m;
+	struct packet *p;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	p = &r->p;
+	o = outside_of(r);
+	if (!o)
+		return VERDICT_PASS_NO_RULE;
+	if (begin_allowed(r) != VERDICT_CONTINUE || socket_exists(skb, r, &p->tuple))
+		return VERDICT_PASS_NO_RULE;
+	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
+		return VERDICT_DROP_MARTIAN;
+	if (source_is_forged(skb, r))
+		return VERDICT_DROP_MARTIAN;
+	r->outside = *o;
+	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
+	r->want.dport = o->port;
+	if (protocol_is_icmp(r->want.proto))
+		r->want.sport = o->port;
+	r->taken_key.inside = r->outside_key;
+	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
+	r->taken_key.inside.port = o->port;
+	__builtin_memcpy(r->taken_key.outside, p->tuple.daddr, sizeof(r->taken_key.outside));
+	if (!inbound_permitted(r, o))
+		return VERDICT_DROP_UNSOLICITED;
+	r->rule_out = o->slot;
+	route_find(skb, r, &r->want, 0);
+	if (route_is_refused(p))
+		return VERDICT_DROP_UNREACHABLE;
+	if (route_is_local(p))
+		r->to_local = FLOW_TO_LOCAL;
+	verdict = translate_source(ROOM_NONE, 0);
+	if (o->ifindex != p->ifindex) {
+		r->hairpin = o->ifindex;
+		verdict = begin_hairpin(r);
+	}
+	if (verdict != VERDICT_CONTINUE)
+		return verdict;
+	m = bpf_map_lookup_elem(&mappings, &r->taken_key);
+	if (!m || mapping_hold(m))
+		return VERDICT_PASS_NO_RULE;
+	r->flags |= FLOW_MAPPED_BACK;
+	return translate_claim(r);
+}
+
+/* What no rule covers. */
+static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r, int xdp)
+{
+	enum verdict verdict;
+
+	if (xdp)
+		return outside_of(r) ? VERDICT_PASS_TO_TC : VERDICT_PASS_NO_RULE;
+	verdict = begin_inbound(ctx);
+	return verdict == VERDICT_PASS_NO_RULE ? begin_tracked(ctx, r) : verdict;
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
-static __always_inline enum verdict begin_ingress(void *ctx, struct request *r)
+static __always_inline enum verdict begin_ingress(void *ctx, struct request *r, int xdp)
 {
 	const struct rule_action *rule;
 
 	rule = rule_find(&r->p, &r->p.tuple, STAGE_IN, r->p.ifindex);
+	if (!rule && hairpin_find())
+		rule = rule_in_room(ROOM_IN);
 	if (!rule)
-		return begin_tracked(ctx, r);
+		return begin_uncovered(ctx, r, xdp);
 	switch (rule->kind) {
 	case RULE_DROP:
 		rule_count_packet(rule->slot, r->p.l3_length);
@@ -242,9 +480,10 @@ static __always_inline enum verdict begin_ingress(void *ctx, struct request *r)
 	case RULE_DNAT:
 	case RULE_REDIRECT:
 	case RULE_STATIC:
-		return begin_destination(ctx, r, rule);
+		return begin_destination(ctx, r, rule, xdp);
 	default:
-		return begin_accepted(ctx, r, rule);
+		/* in XDP it is not counted yet: tc will see it, too */
+		return xdp ? VERDICT_PASS_ACCEPT : begin_accepted(ctx, r, rule);
 	}
 }
 
@@ -268,8 +507,8 @@ static __always_inline enum verdict begin_aside(struct request *r)
 	if (begin_allowed(r) != VERDICT_CONTINUE)
 		return VERDICT_PASS_STRAY;
 	r->from_local = FLOW_TO_LOCAL;
-	verdict = translate_source(r, NULL, r->p.ifindex);
-	return verdict == VERDICT_CONTINUE ? translate_claim() : verdict;
+	verdict = translate_source(ROOM_NONE, 0);
+	return verdict == VERDICT_CONTINUE ? translate_claim(r) : verdict;
 }
 
 /* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
@@ -287,7 +526,7 @@ static __always_inline int stays_on_link(const struct flow_key *key)
  * translated does not leave, unless this host's own sockets made it: its source is no secret, and
  * it may belong to a connection older than the rule, or answer one from outside.
  */
-static __always_inline enum verdict begin_egress(void *ctx, struct request *r)
+static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct request *r)
 {
 	struct packet *p = &r->p;
 	const struct rule_action *rule;
@@ -300,9 +539,9 @@ static __always_inline enum verdict begin_egress(void *ctx, struct request *r)
 	if (!rule && may_be_covered(r))
 		return p->shape & PACKET_BAD_L4 ? VERDICT_DROP_MALFORMED : VERDICT_DROP_FRAGMENT;
 	if (!rule)
-		return begin_tracked(ctx, r);
+		return begin_tracked(skb, r);
 	if (rule->kind == RULE_ACCEPT)
-		return begin_accepted(ctx, r, rule);
+		return begin_accepted(skb, r, rule);
 	if (rule->kind == RULE_DROP) {
 		rule_count_packet(rule->slot, p->l3_length);
 		return VERDICT_DROP_RULE;
@@ -319,10 +558,11 @@ static __always_inline enum verdict begin_egress(void *ctx, struct request *r)
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
-	verdict = translate_source(r, rule, p->ifindex);
+	translate_limit(r, rule);
+	verdict = translate_source(ROOM_OUT, p->ifindex);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	return claim_off_sockets(ctx, r);
+	return claim_tc(skb);
 }
 
 #endif

@@ -27,6 +27,7 @@ enum rule_room {
 	ROOM_OUT = STAGE_OUT,
 	ROOM_ANSWER,
 	ROOM_COUNT,
+	ROOM_NONE = ROOM_COUNT, /* no rule */
 };
 
 /* Off the stack, which is 512 bytes for a program and all that it calls. */
@@ -140,6 +141,17 @@ __attribute__((noinline)) int classify(__u32 room)
 	return c.query->rank != RANK_NONE;
 }
 
+/* The i-th interface that has dnat rules for hosts inside, too; 0: there are no more. */
+static __always_inline __u32 ruleset_hairpin(__u32 active, __u32 i)
+{
+	void *inner = bpf_map_lookup_elem(&rulesets, &active);
+	const struct ruleset *set;
+	__u32 zero = 0;
+
+	set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	return set && i < RULESET_HAIRPINS && i < set->hairpin_count ? set->hairpins[i] : 0;
+}
+
 /* The action of the rule that covers the packet at this stage, or NULL. It stays in its room. */
 static __always_inline const struct rule_action *rule_find_in(enum rule_room room,
 							      const struct packet *p,
@@ -156,6 +168,14 @@ static __always_inline const struct rule_action *rule_find_in(enum rule_room roo
 	query->stage = stage;
 	query->active = p->generation & 1;
 	return classify(room) ? &query->action : NULL;
+}
+
+/* The rule that was found last in this room. */
+static __always_inline const struct rule_action *rule_in_room(__u32 room)
+{
+	struct rule_query *query = bpf_map_lookup_elem(&rule_queries, &room);
+
+	return query ? &query->action : NULL;
 }
 
 static __always_inline const struct rule_action *

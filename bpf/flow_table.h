@@ -7,6 +7,18 @@
 #include "packet.h"
 #include "request.h"
 
+static __always_inline int protocol_is_icmp(__u8 proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static __always_inline struct sweeper *sweeper_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&sweepers, &zero);
+}
+
 static __always_inline __u32 jiffies_now(void)
 {
 	return (__u32)bpf_jiffies64();
@@ -43,17 +55,6 @@ static __always_inline long request_delete(struct request *r, const struct flow_
 		return bpf_map_delete_elem(&flows6, key);
 	flow_key_to4(key, &r->key4);
 	return bpf_map_delete_elem(&flows4, &r->key4);
-}
-
-/*
- * Ends a flow of which `key` is one of the two keys, and r->peer the other. The answering entry
- * first: should the second step never come, what is left is an original entry, which the sweeper
- * still has in its queue and ends.
- */
-static __always_inline void flow_end(struct request *r, const struct flow_key *key, int is_reply)
-{
-	request_delete(r, is_reply ? key : &r->peer);
-	request_delete(r, is_reply ? &r->peer : key);
 }
 
 /* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */

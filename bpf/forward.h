@@ -31,26 +31,26 @@ static __always_inline __u16 lease_generation(__u32 now, __u32 hz)
 	return (__u16)lease->generation;
 }
 
-/*
- * The lookup takes the new destination and the source as it came, as the kernel routes between
- * PREROUTING and POSTROUTING: rules of policy routing that name a source hold as they always did.
- */
-static __always_inline void route_find(void *ctx, struct request *r, const struct flow_key *to)
+/* Asks for the way to the destination that r->fib has. */
+static __always_inline void route_ask(void *ctx)
 {
-	struct bpf_fib_lookup *fib = &r->fib;
-	struct packet *p = &r->p;
-	struct next_hop *hop = &p->hop;
+	struct request *r = request_get();
+	struct bpf_fib_lookup *fib;
+	struct next_hop *hop;
+	struct packet *p;
 
-	hop->generation = lease_generation(
-		p->now, r->hz); /* before, so that a change meanwhile outdates it */
-	__builtin_memset(fib, 0, sizeof(*fib));
+	if (!r)
+		return;
+	fib = &r->fib;
+	p = &r->p;
+	hop = &p->hop;
+	hop->generation =
+		lease_generation(p->now, r->hz); /* before: a change meanwhile outdates it */
 	fib->l4_protocol = p->tuple.proto;
 	fib->sport = p->tuple.sport;
-	fib->dport = to->dport;
 	fib->tot_len = p->route_length;
 	fib->ifindex = p->ifindex;
 	__builtin_memcpy(fib->ipv6_src, p->tuple.saddr, sizeof(fib->ipv6_src));
-	__builtin_memcpy(fib->ipv6_dst, to->daddr, sizeof(fib->ipv6_dst));
 	if (packet_is_ip4(p)) {
 		fib->family = AF_INET;
 		fib->tos = p->tos;
@@ -71,6 +71,35 @@ static __always_inline void route_find(void *ctx, struct request *r, const struc
 	__builtin_memcpy(&hop->dmac, fib->dmac, sizeof(fib->dmac));
 	__builtin_memcpy(&hop->smac, fib->smac, sizeof(fib->smac));
 	route_port(p);
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int route_ask_xdp(struct xdp_md *xdp)
+{
+	route_ask(xdp);
+	return 0;
+}
+
+__attribute__((noinline)) int route_ask_tc(struct __sk_buff *skb)
+{
+	route_ask(skb);
+	return 0;
+}
+
+/*
+ * The lookup takes the new destination and the source as it came, as the kernel routes between
+ * PREROUTING and POSTROUTING: rules of policy routing that name a source hold as they always did.
+ */
+static __always_inline void route_find(void *ctx, struct request *r, const struct flow_key *to,
+				       int xdp)
+{
+	__builtin_memset(&r->fib, 0, sizeof(r->fib));
+	r->fib.dport = to->dport;
+	__builtin_memcpy(r->fib.ipv6_dst, to->daddr, sizeof(r->fib.ipv6_dst));
+	if (xdp)
+		route_ask_xdp(ctx);
+	else
+		route_ask_tc(ctx);
 }
 
 /* What the lookup is asked for: where the flow leads. */
@@ -147,27 +176,26 @@ static __always_inline void route_keep(const struct request *r, struct flow *f)
 }
 
 /* Looks up the route of the request's packet to r->want, if it is not known yet, and keeps it in the flow. */
-static __always_inline void route_resolve(void *ctx, struct flow *f)
+static __always_inline void route_resolve(void *ctx, struct flow *f, int xdp)
 {
 	struct request *r = request_get();
 
 	if (!r || !f)
 		return;
 	if (r->p.hop.route == ROUTE_UNKNOWN)
-		route_find(ctx, r, &r->want);
+		route_find(ctx, r, &r->want, xdp);
 	route_keep(r, f);
 }
 
-/* Functions of their own to the verifier, one for each kind of context. */
 __attribute__((noinline)) int route_resolve_xdp(struct xdp_md *xdp, struct flow *f)
 {
-	route_resolve(xdp, f);
+	route_resolve(xdp, f, 1);
 	return 0;
 }
 
 __attribute__((noinline)) int route_resolve_tc(struct __sk_buff *skb, struct flow *f)
 {
-	route_resolve(skb, f);
+	route_resolve(skb, f, 0);
 	return 0;
 }
 

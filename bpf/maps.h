@@ -8,6 +8,7 @@
 
 #include "bounds.h"
 #include "flow.h"
+#include "mapping.h"
 #include "next_hop.h"
 #include "ruleset.h"
 #include "sweeper.h"
@@ -49,6 +50,50 @@ struct {
 	__uint(key_size, 0);
 	__uint(value_size, sizeof(struct sweep_key6));
 } sweep_queue6 SEC(".maps");
+
+/*
+ * Mappings, as many as there may be flows. Not preallocated: most flows share one, and where one
+ * cannot be had, a flow does without.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__type(key, struct mapping_key);
+	__type(value, struct mapping);
+} mappings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__type(key, struct endpoint_key);
+	__type(value, struct outside);
+} outsides SEC(".maps");
+
+/* Keys of mappings, going round as those of flows do. */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__uint(key_size, 0);
+	__uint(value_size, sizeof(struct mapping_key));
+} mapping_queue SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_FLOWS_DEFAULT);
+	__type(key, struct permit_key);
+	__type(value, __u32);
+} permits SEC(".maps");
+
+/* Bounded by forgetting who was seen longest ago: a flood of sources costs only their limits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, XFWD_SOURCES_MAX);
+	__type(key, struct source_key);
+	__type(value, struct source);
+} sources SEC(".maps");
 
 /* Bounded by forgetting the oldest: a flood of fragments costs only other fragments. */
 struct {

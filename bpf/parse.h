@@ -286,8 +286,9 @@ static __always_inline enum verdict parse_ip6(struct packet *p)
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 
-	__builtin_memcpy(p->tuple.saddr, ip->saddr, sizeof(ip->saddr));
-	__builtin_memcpy(p->tuple.daddr, ip->daddr, sizeof(ip->daddr));
+	/* In registers of 8 bytes: alignment is no matter where eBPF programs are compiled. */
+	__builtin_memcpy(p->tuple.saddr, __builtin_assume_aligned(ip->saddr, 8), sizeof(ip->saddr));
+	__builtin_memcpy(p->tuple.daddr, __builtin_assume_aligned(ip->daddr, 8), sizeof(ip->daddr));
 	p->tuple.proto = ip->nexthdr;
 	p->l4_offset = p->l3_offset + sizeof(*ip);
 	p->ttl = ip->hop_limit;

@@ -31,6 +31,21 @@ static __always_inline enum verdict flow_fragment(struct packet *p)
 	return verdict;
 }
 
+static __always_inline enum verdict flow_admit(struct packet *p)
+{
+	enum verdict verdict = VERDICT_PASS_NO_RULE;
+
+	if (packet_is_xdp(p))
+		return admit_xdp(packet_xdp(p));
+	if (unlikely(p->shape & PACKET_ICMP_ERROR))
+		verdict = icmp_error(packet_skb(p));
+	if (verdict != VERDICT_PASS_NO_RULE)
+		return verdict;
+	if (p->hook == HOOK_TC_EGRESS)
+		return admit_tc_egress(packet_skb(p));
+	return admit_tc_ingress(packet_skb(p));
+}
+
 /*
  * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
  * the rules in force. What the flow table alone does not settle is looked at by admit(): a first
@@ -59,15 +74,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	r = request_new(p);
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	if (packet_is_xdp(p)) {
-		verdict = admit_xdp(packet_xdp(p));
-	} else {
-		verdict = VERDICT_PASS_NO_RULE;
-		if (unlikely(p->shape & PACKET_ICMP_ERROR))
-			verdict = icmp_error(packet_skb(p));
-		if (verdict == VERDICT_PASS_NO_RULE)
-			verdict = admit_tc(packet_skb(p));
-	}
+	verdict = flow_admit(p);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 	p->hop.route = r->p.hop.route;

@@ -10,8 +10,7 @@
 
 #include "account.h"
 #include "checksum.h"
-#include "flow_table.h"
-#include "request.h"
+#include "hold.h"
 
 enum flow_claim {
 	FLOW_CLAIMED,
@@ -19,11 +18,6 @@ enum flow_claim {
 	FLOW_NO_PORT,
 	FLOW_TABLE_FULL,
 };
-
-static __always_inline int protocol_is_icmp(__u8 proto)
-{
-	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
-}
 
 static __always_inline void flow_set_source(struct flow_key *key, __u16 port)
 {
@@ -93,13 +87,20 @@ static __always_inline int flow_insert(struct request *r, const struct flow_key 
 	return bpf_map_update_elem(&flows4, &r->key4, &r->entry.flow4, BPF_NOEXIST);
 }
 
+/* What the flow holds, as its entries say it. */
+static __always_inline __u8 holds(const struct request *r)
+{
+	return r->flags | (r->mapping == MAPPING_NONE ? 0 : FLOW_MAPPED);
+}
+
 /*
- * Claims the reply tuple that belongs to r->want. 0 or a negative errno of the map. A function of
+ * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
  * its own to the verifier, so that the search for a port costs it one call a round.
  */
 __attribute__((noinline)) int flow_claim_reply(void)
 {
 	struct request *r = request_get();
+	int err;
 
 	if (!r)
 		return -ENOENT;
@@ -107,38 +108,89 @@ __attribute__((noinline)) int flow_claim_reply(void)
 	flow_key_reverse(&r->p.tuple, &r->back);
 	if (key_equal(&r->key, &r->p.tuple))
 		return -EEXIST; /* its own answer: another port is needed */
-	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local);
-	return flow_insert(r, &r->key);
+	if (r->mapping == MAPPING_NEW) {
+		err = outside_claim(r);
+		if (err)
+			return err;
+	}
+	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
+	err = flow_insert(r, &r->key);
+	if (err && r->mapping == MAPPING_NEW)
+		bpf_map_delete_elem(&outsides, &r->outside_key);
+	return err;
+}
+
+/* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
+static __always_inline __u64 hash64(__u64 x)
+{
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+/*
+ * The i-th port to try. All of a range come up, those of the wanted port's parity first (RFC 4787
+ * R4), from a place that nobody outside can know (RFC 6056).
+ */
+static __always_inline __u16 port_candidate(const struct request *r, __u32 i, __u32 start)
+{
+	__u32 width = r->port_max - r->port_min + 1U, even = (width + 1) / 2, odd = width / 2;
+	__u32 other = (r->port_min ^ bpf_ntohs(r->p.tuple.sport)) & 1;
+	__u32 alike = other ? odd : even;
+
+	if (i >= alike || i >= XFWD_PORT_TRIES / 2) {
+		i -= alike < XFWD_PORT_TRIES / 2 ? alike : XFWD_PORT_TRIES / 2;
+		other = !other;
+		alike = width - alike;
+	}
+	if (!alike)
+		return r->port_min;
+	return r->port_min + other + 2 * ((start + i) % alike);
+}
+
+/* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno of the map. */
+__attribute__((noinline)) int flow_search_port(void)
+{
+	const struct settings *set = settings_get();
+	struct request *r = request_get();
+	__u32 width, start;
+	int err = -EEXIST;
+
+	if (!r || !set)
+		return -ENOENT;
+	width = r->port_max - r->port_min + 1U;
+	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
+			      set->secret);
+	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
+		flow_set_source(&r->want, port_candidate(r, i, start));
+		err = flow_claim_reply();
+		if (err != -EEXIST)
+			break;
+	}
+	return err;
 }
 
 /*
  * Sets r->want to the first translation whose reply tuple was free, now claimed. First the port
- * that the packet has, then others of the range from a random place on: all of a small range, so
- * that none stays unused, and a bounded part of a large one.
+ * that the packet has, then others of the range: all of a small one, so that none stays unused, and
+ * a bounded part of a large one. Ports that are kept from use for a while come last.
  */
 static __always_inline enum flow_claim flow_claim_port(struct request *r)
 {
-	__u32 width = r->port_max - r->port_min + 1U, start;
 	int err = -EEXIST;
 
 	if (r->keep)
 		err = flow_claim_reply();
+	if (err == -EEXIST && r->choose && r->port_max >= r->port_min) {
+		err = flow_search_port();
+		if (err == -EEXIST && r->mapping == MAPPING_NEW) {
+			r->take_over = 1;
+			err = flow_search_port();
+		}
+	}
 	if (!err)
 		return FLOW_CLAIMED;
-	if (err != -EEXIST)
-		return FLOW_TABLE_FULL;
-	if (!r->choose || r->port_max < r->port_min)
-		return FLOW_NO_PORT;
-	start = bpf_get_prandom_u32();
-	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
-		flow_set_source(&r->want, r->port_min + (start + i) % width);
-		err = flow_claim_reply();
-		if (!err)
-			return FLOW_CLAIMED;
-		if (err != -EEXIST)
-			return FLOW_TABLE_FULL;
-	}
-	return FLOW_NO_PORT;
+	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
 }
 
 /* The entry of the original direction. 0 or a negative errno of the map. */
@@ -148,15 +200,8 @@ __attribute__((noinline)) int flow_insert_original(void)
 
 	if (!r)
 		return -ENOENT;
-	flow_fill(r, &r->p.tuple, &r->want, r->to_local);
+	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
 	return flow_insert(r, &r->p.tuple);
-}
-
-static __always_inline struct sweeper *sweeper_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sweepers, &zero);
 }
 
 /* The key's place in the sweeper's queue. 0 or a negative errno of the map. */
@@ -172,12 +217,35 @@ static __always_inline int flow_queue(struct request *r)
 	return bpf_map_push_elem(&sweep_queue6, &r->queued6, BPF_ANY);
 }
 
-/* Takes back what flow_create() claimed; the sweeper finds its key of no use. */
-static __always_inline void flow_undo(struct request *r)
+/* Takes back what flow_create() made; the sweeper finds its key of no use. */
+__attribute__((noinline)) int flow_undo(void)
 {
-	flow_key_reverse(&r->want, &r->key);
-	request_delete(r, &r->key);
-	request_delete(r, &r->p.tuple);
+	struct request *r = request_get();
+	__u32 in, out;
+
+	if (!r)
+		return 0;
+	in = r->rule_in;
+	out = r->rule_out;
+	flow_key_reverse(&r->want, &r->peer);
+	flow_end(r, 0);
+	r->rule_in = in;
+	r->rule_out = out;
+	r->flags = 0;
+	if (r->mapping != MAPPING_NONE)
+		mapping_forget(r);
+	return 0;
+}
+
+/* The claim failed, or another CPU made the flow: what was held for it is free. */
+static __always_inline int flow_give_up(struct request *r, int claim)
+{
+	r->key = r->p.tuple;
+	flow_key_reverse(&r->want, &r->back);
+	flow_gone(r->flags | (r->mapping == MAPPING_KNOWN ? FLOW_MAPPED : 0));
+	if (claim == FLOW_NO_PORT && request_flow(r, &r->p.tuple))
+		return FLOW_EXISTS;
+	return claim;
 }
 
 /*
@@ -195,16 +263,23 @@ __attribute__((noinline)) int flow_create(void)
 	r->serial = bpf_get_prandom_u32();
 	err = flow_claim_port(r);
 	if (err != FLOW_CLAIMED)
-		return err;
+		return flow_give_up(r, err);
+	if (r->mapping == MAPPING_NEW)
+		mapping_make(r);
 	err = flow_insert_original();
 	if (err) {
+		flow_key_reverse(&r->want, &r->key);
 		request_delete(r, &r->key);
-		return err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL;
+		if (r->mapping != MAPPING_NONE)
+			r->mapping = MAPPING_KNOWN;
+		return flow_give_up(r, err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL);
 	}
 	if (flow_queue(r)) {
-		flow_undo(r);
+		flow_undo();
 		return FLOW_TABLE_FULL;
 	}
+	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
+		permit_add(r);
 	r->claimed = 1;
 	__sync_fetch_and_add(&sweeper->flows[r->p.tuple.family & 1], 1);
 	rule_count_flow(r->rule_in);

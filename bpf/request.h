@@ -13,6 +13,13 @@
 #include "maps.h"
 #include "packet.h"
 
+/* What a rule lets one source have; see rule_action. */
+struct request_limit {
+	__u32 slot;
+	__u32 flows;
+	__u32 rate;
+};
+
 struct request {
 	struct packet p; /* as it came; without pointers */
 	__u32 setting_flags; /* SETTING_… */
@@ -25,10 +32,16 @@ struct request {
 	__u16 port_max;
 	__u8 keep; /* try the first choice before any other */
 	__u8 choose; /* there are others: port_min to port_max */
+	__u8 flags; /* FLOW_HOLDS, for both directions */
+	__u8 mapping; /* MAPPING_… */
+	__u8 take_over; /* ports of mappings that no flow holds may be had */
+	__u8 pad;
 	__u8 to_local; /* FLOW_TO_LOCAL for the original direction */
 	__u8 from_local; /* and for the reply direction */
 	__u32 rule_in;
 	__u32 rule_out;
+	struct request_limit limit;
+	__u32 hairpin; /* the outside interface whose address an inside host has sent to */
 	__u32 serial;
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
@@ -41,6 +54,12 @@ struct request {
 	struct sweep_key6 queued6;
 	struct bpf_fib_lookup fib;
 	struct bpf_sock_tuple sock;
+	struct mapping_key mapping_key;
+	struct mapping_key taken_key;
+	struct endpoint_key outside_key;
+	struct outside outside;
+	struct permit_key permit_key;
+	struct source_key source_key;
 	union {
 		struct flow flow;
 		struct flow4 flow4;
@@ -116,6 +135,12 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->rule_out = 0;
 	r->claimed = 0;
 	r->stateless = 0;
+	r->flags = 0;
+	r->mapping = 0;
+	r->take_over = 0;
+	r->limit.flows = 0;
+	r->limit.rate = 0;
+	r->hairpin = 0;
 	return r;
 }
 

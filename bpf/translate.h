@@ -49,14 +49,6 @@ static __always_inline int protocol_is_unsupported(__u8 proto)
 
 #define KNUTH_HASH 2654435769ULL /* multiplicative; of 32 bits */
 
-/* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
-static __always_inline __u64 hash64(__u64 x)
-{
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
 static __always_inline __u64 address6_half(const __be32 *words)
 {
 	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
@@ -118,12 +110,21 @@ static __always_inline int translate_to_own(__u32 ifindex, enum family family, _
 	return iface->addr6[0] ? 0 : -1;
 }
 
-/* dnat and redirect. VERDICT_CONTINUE, or why not. */
-static __always_inline enum verdict translate_destination(struct request *r,
-							  const struct rule_action *rule)
+/*
+ * dnat and redirect, by the rule in ROOM_IN. VERDICT_CONTINUE, or why not. As the one below, a
+ * function of its own to the verifier.
+ */
+__attribute__((noinline)) int translate_destination(void)
 {
-	struct flow_key *want = &r->want;
-	__u16 port = bpf_ntohs(want->dport), width;
+	const struct rule_action *rule = rule_in_room(ROOM_IN);
+	struct request *r = request_get();
+	struct flow_key *want;
+	__u16 port, width;
+
+	if (!rule || !r)
+		return VERDICT_DROP_ERROR;
+	want = &r->want;
+	port = bpf_ntohs(want->dport);
 
 	if (rule->kind != RULE_REDIRECT)
 		translate_address(rule, &r->p.tuple, want->daddr);
@@ -158,16 +159,22 @@ static __always_inline void translate_port_range(struct request *r)
 }
 
 /*
- * snat and masquerade; without a rule (NULL), the source stays, but its port may have to move so
- * that the replies of two flows can be told apart. `ifindex`: where the packet will leave.
+ * snat and masquerade, by the rule in that room; without one (ROOM_NONE), the source stays, but its
+ * port may have to move so that the replies of two flows can be told apart. `ifindex`: where the
+ * packet will leave.
  */
-static __always_inline enum verdict translate_source(struct request *r,
-						     const struct rule_action *rule, __u32 ifindex)
+__attribute__((noinline)) int translate_source(__u32 room, __u32 ifindex)
 {
-	__u16 port = bpf_ntohs(r->want.sport);
+	struct request *r = request_get();
+	const struct rule_action *rule;
+	__u16 port;
 
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	port = bpf_ntohs(r->want.sport);
 	translate_port_range(r);
-	if (!rule)
+	rule = rule_in_room(room);
+	if (!rule) /* none */
 		return VERDICT_CONTINUE;
 	if (rule->kind != RULE_MASQUERADE)
 		translate_address(rule, &r->p.tuple, r->want.saddr);
@@ -180,11 +187,25 @@ static __always_inline enum verdict translate_source(struct request *r,
 	}
 	if (rule->flags & RULE_PORT_RANDOM && r->choose)
 		r->keep = 0;
+	if (!(rule->flags & RULE_MAP_DEPENDENT) && r->choose)
+		mapping_begin(r, rule, ifindex);
 	return VERDICT_CONTINUE;
 }
 
-static __always_inline enum verdict translate_claim(void)
+/* The limits of a rule that the flow is under; those of the last one count. */
+static __always_inline void translate_limit(struct request *r, const struct rule_action *rule)
 {
+	if (!rule->limit_flows && !rule->limit_rate)
+		return;
+	r->limit.slot = rule->slot;
+	r->limit.flows = rule->limit_flows;
+	r->limit.rate = rule->limit_rate;
+}
+
+static __always_inline enum verdict translate_claim(struct request *r)
+{
+	if (limit_hold(r))
+		return VERDICT_DROP_LIMIT;
 	switch (flow_create()) {
 	case FLOW_CLAIMED:
 	case FLOW_EXISTS:

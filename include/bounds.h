@@ -51,6 +51,9 @@
 #define XFWD_SYSCTL_VALUE        16
 #define XFWD_ATTACHMENT_SIZE     192
 
+/* Source addresses whose limits are counted at one time. */
+#define XFWD_SOURCES_MAX         65536
+
 /* Ports tried for one packet before it is dropped as "no_port". */
 #define XFWD_PORT_TRIES          128
 

@@ -32,7 +32,7 @@ struct flow_key {
 	__u8 proto;
 	__u8 family; /* enum family */
 	__u8 pad[2];
-};
+} __attribute__((aligned(8))); /* it is copied a lot */
 
 /* The key of IPv4 flows. */
 struct flow_key4 {
@@ -45,16 +45,21 @@ struct flow_key4 {
 };
 
 /* flow.flags: how this entry's direction is rewritten, and which direction it is. */
-#define FLOW_REPLY    (1U << 0)
-#define FLOW_SNAT     (1U << 1) /* source address or port changes */
-#define FLOW_DNAT     (1U << 2) /* destination address or port changes */
-#define FLOW_TO_LOCAL (1U << 3) /* this direction ends at this host */
+#define FLOW_REPLY       (1U << 0)
+#define FLOW_SNAT        (1U << 1) /* source address or port changes */
+#define FLOW_DNAT        (1U << 2) /* destination address or port changes */
+#define FLOW_TO_LOCAL    (1U << 3) /* this direction ends at this host */
+/* What the flow holds, in both of its entries (see mapping.h). */
+#define FLOW_MAPPED      (1U << 4) /* its source's mapping */
+#define FLOW_MAPPED_BACK (1U << 5) /* its destination's mapping, under which it came in */
+#define FLOW_LIMITED     (1U << 7) /* counted in its source's limit */
+#define FLOW_HOLDS       (FLOW_MAPPED | FLOW_MAPPED_BACK | FLOW_LIMITED)
 
 /* flow.tcp_seen: segments seen in this entry's direction. */
-#define TCP_SEEN_SYN  (1U << 0)
-#define TCP_SEEN_ACK  (1U << 1) /* an acknowledgement that carries no SYN */
-#define TCP_SEEN_FIN  (1U << 2)
-#define TCP_SEEN_RST  (1U << 3)
+#define TCP_SEEN_SYN     (1U << 0)
+#define TCP_SEEN_ACK     (1U << 1) /* an acknowledgement that carries no SYN */
+#define TCP_SEEN_FIN     (1U << 2)
+#define TCP_SEEN_RST     (1U << 3)
 
 /* What the entries of every address family share. */
 struct flow {
@@ -102,6 +107,7 @@ struct sweep_key4 {
 struct sweep_key6 {
 	struct flow_key key;
 	__u32 serial;
+	__u32 pad;
 };
 
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
@@ -258,7 +264,7 @@ _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
 _Static_assert(sizeof(struct sweep_key4) == 20, "no hidden padding");
-_Static_assert(sizeof(struct sweep_key6) == 44, "no hidden padding");
+_Static_assert(sizeof(struct sweep_key6) == 48, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct fragment) == 12, "no hidden padding");
 _Static_assert(sizeof(struct held_key) == 44, "no hidden padding");

@@ -48,7 +48,12 @@ struct rule_mask {
 /* Which bit of ruleset.interfaces an interface has; several may share one. */
 #define RULESET_INTERFACE(ifindex) (1ULL << (63 & (ifindex)))
 
+/* Outside interfaces that hosts inside may be led back from. */
+#define RULESET_HAIRPINS           7
+
 struct ruleset {
+	__u32 hairpin_count;
+	__u32 hairpins[RULESET_HAIRPINS]; /* interfaces of dnat rules that have that option */
 	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */
 	__u32 mask_count[STAGE_COUNT][FAMILY_COUNT];
 	struct rule_mask masks[STAGE_COUNT][FAMILY_COUNT][XFWD_MASKS_MAX];
@@ -75,6 +80,8 @@ enum rule_action_kind {
 #define RULE_FILTER_ADDRESS (1U << 4) /* any port of an address that was sent to */
 #define RULE_FILTER_NONE    (1U << 5) /* anyone */
 #define RULE_HAIRPIN        (1U << 6) /* dnat: also for those on the target's own side */
+#define RULE_TO_ADDRESS     (1U << 7) /* it names the address that it translates */
+#define RULE_TO_PORTS       (1U << 8) /* and these ports */
 
 /* rule_action.mss */
 #define RULE_MSS_AUTO       0xffff /* what the route's MTU leaves */
@@ -128,6 +135,8 @@ struct settings {
 	__u32 hz; /* jiffies a second */
 	__u32 timeout[TIMEOUT_COUNT]; /* jiffies */
 	__u32 timeout_least; /* the shortest of them: no flow used since then can have expired */
+	__u32 pad;
+	__u64 secret; /* ports are drawn with it */
 };
 
 /* iface.flags */
@@ -135,11 +144,12 @@ struct settings {
 #define IFACE_NO_ETHERNET     (1U << 1) /* layer 3 device: frames begin with the IP header */
 #define IFACE_KNOWN           (1U << 2) /* always set: an entry of zeroes is none */
 #define IFACE_TAKES_REDIRECTS (1U << 3) /* XDP may send frames there, through `tx_ports` */
+#define IFACE_LOOSE_SOURCE    (1U << 4) /* rp_filter is 2: any route back will do */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {
 	__be32 addr4; /* first address, as netfilter's redirect and masquerade choose; 0: none */
-	__be32 addr6[4]; /* first global one, likewise */
+	__be32 addr6[4]; /* the best global one */
 	__u32 flags;
 	__u8 mac[6];
 	__u16 port; /* position in `ports`; 0: none */
@@ -149,7 +159,7 @@ _Static_assert(sizeof(struct rule_key) == 44, "no hidden padding");
 _Static_assert(sizeof(struct rule_mask) == 48, "no hidden padding");
 _Static_assert(sizeof(struct rule_action) == 56, "no hidden padding");
 _Static_assert(sizeof(struct rule_entry) == 64, "a cache line of values");
-_Static_assert(sizeof(struct settings) == 52, "no hidden padding");
+_Static_assert(sizeof(struct settings) == 64, "no hidden padding");
 _Static_assert(sizeof(struct iface) == 32, "no hidden padding");
 
 #endif

@@ -35,6 +35,10 @@
 	X(DROP_FRAGMENT, "fragment", "a fragment whose first part was not seen") \
 	X(DROP_UNSUPPORTED, "unsupported", \
 	  "a protocol that cannot be translated, and may not leave as it is") \
+	X(DROP_UNSOLICITED, "unsolicited", \
+	  "to a mapped port, from where its filtering takes nothing") \
+	X(DROP_LIMIT, "limit", \
+	  "its source has as many flows, or begins as many, as its rule allows") \
 	X(DROP_NO_PORT, "no_port", "no free port for a new flow") \
 	X(DROP_NO_ADDRESS, "no_address", "the interface has no address to translate to") \
 	X(DROP_FLOW_TABLE_FULL, "flow_table_full", "no room for a new flow") \

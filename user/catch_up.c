@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "attach.h"
 #include "commit.h"
@@ -15,7 +16,7 @@
 #include "session.h"
 
 struct ending {
-	const struct state *state;
+	int forget; /* the program that ends a flow */
 	const struct config *config;
 	struct netdev_address *here; /* the addresses of this machine */
 	size_t here_count;
@@ -47,7 +48,7 @@ static int end_flow(const struct flow_view *flow, void *context)
 			return 0;
 	if (!slot_masquerades(ending->config, flow->entry[0].flow.rule_out))
 		return 0;
-	if (flow_end(ending->state, flow->key))
+	if (flow_end(ending->forget, &flow->key[0]))
 		ending->count++;
 	return 0;
 }
@@ -59,13 +60,18 @@ static int end_flow(const struct flow_view *flow, void *context)
  */
 static int end_flows(const struct session *session)
 {
-	struct ending ending = { .state = &session->state, .config = &session->config };
+	struct ending ending = { .config = &session->config };
 	const struct flow_filter any = { 0 };
 	int err = netdev_addresses(&ending.here, &ending.here_count);
 
+	ending.forget = flow_forget_open(&session->pins);
+	if (!err && ending.forget < 0)
+		err = ending.forget;
 	if (!err)
 		err = flows_each(&session->state, &any, end_flow, &ending);
 	free(ending.here);
+	if (ending.forget >= 0)
+		close(ending.forget);
 	if (ending.count)
 		msg_note("ended %zu flows that were translated to an address that has gone",
 			 ending.count);

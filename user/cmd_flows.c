@@ -254,7 +254,7 @@ static int delete_flows(const struct invocation *call, struct session *session,
 			const struct flow_filter *filter)
 {
 	size_t count = 0;
-	int err = session->open ? flows_delete(&session->state, filter, &count) : 0;
+	int err = session->open ? flows_delete(&session->state, &session->pins, filter, &count) : 0;
 
 	if (err) {
 		msg_error("cannot delete the flows: %s", strerror(-err));

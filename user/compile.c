@@ -249,6 +249,10 @@ static __u16 action_flags(const struct rule *rule)
 		flags |= RULE_MAP_DEPENDENT;
 	if (rule->hairpin)
 		flags |= RULE_HAIRPIN;
+	if (rule->to.prefix.len)
+		flags |= RULE_TO_ADDRESS;
+	if (range_given(rule->to.ports))
+		flags |= RULE_TO_PORTS;
 	return flags;
 }
 
@@ -266,6 +270,18 @@ static void action_fill(struct rule_action *action, const struct rule *rule)
 		action->match_port_min = rule->to.ports.min;
 	memcpy(action->addr_min, rule->target.addr_min.word, sizeof(action->addr_min));
 	memcpy(action->addr_max, rule->target.addr_max.word, sizeof(action->addr_max));
+}
+
+/* Packets from elsewhere are asked about under this interface, too. */
+static int hairpin_add(struct ruleset *ruleset, __u32 ifindex)
+{
+	for (__u32 i = 0; i < ruleset->hairpin_count; i++)
+		if (ruleset->hairpins[i] == ifindex)
+			return 0;
+	if (ruleset->hairpin_count == RULESET_HAIRPINS)
+		return -E2BIG;
+	ruleset->hairpins[ruleset->hairpin_count++] = ifindex;
+	return 0;
 }
 
 /* What a pattern of the rule asks of every packet in that stage: an interface, if it names one. */
@@ -286,6 +302,8 @@ static int pattern_begin(struct compiler *compiler, const struct rule *rule, enu
 		interfaces = RULESET_INTERFACE(pattern->value.ifindex);
 	}
 	compiler->tables->ruleset->interfaces[stage] |= interfaces;
+	if (rule->hairpin && rule->ifname[0])
+		return hairpin_add(compiler->tables->ruleset, pattern->value.ifindex);
 	return 0;
 }
 

@@ -125,11 +125,11 @@ static bool coming_needs_more(const struct state *state, const struct pins *pins
 static bool going_needs_more(const struct plan *plan)
 {
 	const struct rule *rule = &plan->old->rule;
-	bool forwards = sysctl_rule_forwards(rule), ports = rule_source_has_ports(rule);
-	bool names = rule->ifname[0];
+	unsigned int forwards = sysctl_rule_forwards(rule);
+	bool ports = rule_source_has_ports(rule), names = rule->ifname[0];
 
 	if (plan->new.rule.handle) {
-		forwards = forwards && !sysctl_rule_forwards(&plan->new.rule);
+		forwards &= ~sysctl_rule_forwards(&plan->new.rule);
 		ports = ports && !rule_source_has_ports(&plan->new.rule);
 		names = names && !plan->new.rule.ifname[0];
 	}
@@ -138,7 +138,7 @@ static bool going_needs_more(const struct plan *plan)
 
 		if (!other->handle || other == rule)
 			continue;
-		forwards = forwards && !sysctl_rule_forwards(other);
+		forwards &= ~sysctl_rule_forwards(other);
 		ports = ports && !rule_source_has_ports(other);
 		names = names && !other->ifname[0];
 	}
@@ -294,6 +294,8 @@ static int plan_new(struct plan *plan, const struct tables *tables)
 		store->after = tables->entries[i];
 		store->after.rank = rank;
 	}
+	if (tables->ruleset->hairpin_count)
+		return -EAGAIN; /* the list of their interfaces changes with the whole ruleset */
 	for (int stage = 0; stage < STAGE_COUNT; stage++) {
 		__u64 interfaces = tables->ruleset->interfaces[stage];
 

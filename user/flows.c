@@ -4,9 +4,11 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "jiffies.h"
 #include "sweeper.h"
@@ -38,15 +40,6 @@ static int entry_read(const struct state *state, const struct flow_key *key,
 	flow_key_to4(key, &key4);
 	return bpf_map_lookup_elem(state->map[flow_maps[key->family]],
 				   key->family == FAMILY_IP4 ? (void *)&key4 : (void *)key, entry);
-}
-
-static int entry_delete(const struct state *state, const struct flow_key *key)
-{
-	struct flow_key4 key4;
-
-	flow_key_to4(key, &key4);
-	return bpf_map_delete_elem(state->map[flow_maps[key->family]],
-				   key->family == FAMILY_IP4 ? (void *)&key4 : (void *)key);
 }
 
 static const char *state_name(const struct flow_view *flow, enum timeout timeout)
@@ -193,7 +186,7 @@ int flows_each(const struct state *state, const struct flow_filter *filter,
 }
 
 struct deletion {
-	struct flow_key (*keys)[2];
+	struct flow_key *keys;
 	size_t count;
 	size_t room;
 };
@@ -211,26 +204,40 @@ static int deletion_add(const struct flow_view *flow, void *context)
 		deletion->keys = more;
 		deletion->room = room;
 	}
-	memcpy(deletion->keys[deletion->count++], flow->key, sizeof(flow->key));
+	deletion->keys[deletion->count++] = flow->key[0];
 	return 0;
 }
 
-/* The answering entry first: a lone original entry is ended by the sweeper, the other is not. */
-bool flow_end(const struct state *state, const struct flow_key key[2])
+int flow_forget_open(const struct pins *pins)
 {
-	entry_delete(state, &key[1]);
-	return !entry_delete(state, &key[0]);
+	char path[PATH_MAX];
+	int fd;
+
+	pins_path(path, pins->dir, "programs/flow_forget");
+	fd = bpf_obj_get(path);
+	return fd < 0 ? -errno : fd;
 }
 
-int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count)
+bool flow_end(int forget, const struct flow_key *key)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = key, .data_size_in = sizeof(*key));
+
+	return !bpf_prog_test_run_opts(forget, &run) && run.retval == 1;
+}
+
+int flows_delete(const struct state *state, const struct pins *pins,
+		 const struct flow_filter *filter, size_t *count)
 {
 	struct deletion deletion = { 0 };
-	int err = flows_each(state, filter, deletion_add, &deletion);
+	int forget = flow_forget_open(pins);
+	int err = forget < 0 ? forget : flows_each(state, filter, deletion_add, &deletion);
 
 	*count = 0;
 	for (size_t i = 0; i < deletion.count && !err; i++)
-		*count += flow_end(state, deletion.keys[i]);
+		*count += flow_end(forget, &deletion.keys[i]);
 	free(deletion.keys);
+	if (forget >= 0)
+		close(forget);
 	return err;
 }
 

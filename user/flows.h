@@ -40,10 +40,13 @@ struct flow_filter {
 /* `each` returns 0 to go on. Its last return value, or -errno. */
 int flows_each(const struct state *state, const struct flow_filter *filter,
 	       int (*each)(const struct flow_view *flow, void *context), void *context);
-/* Ends the flow of these two keys (original, reply). Was it there? */
-bool flow_end(const struct state *state, const struct flow_key key[2]);
+/* Ends the flow with this original key, and frees what it holds: a program of ours does. Was it there? */
+bool flow_end(int forget, const struct flow_key *key);
+/* That program: a descriptor to close, or -errno. */
+int flow_forget_open(const struct pins *pins);
 /* Ends those that match; *count: how many. Other processes may be adding flows all the while. */
-int flows_delete(const struct state *state, const struct flow_filter *filter, size_t *count);
+int flows_delete(const struct state *state, const struct pins *pins,
+		 const struct flow_filter *filter, size_t *count);
 /* How many there are, approximately while they come and go. */
 int flows_count(const struct state *state, __u64 *count);
 

@@ -40,6 +40,8 @@ static int note(const struct nlmsghdr *msg, void *context)
 		batch->changes |= FOLLOW_ADDRESS_GONE;
 		/* fall through */
 	case RTM_NEWADDR:
+	case RTM_NEWNETCONF:
+	case RTM_DELNETCONF:
 		batch->changes |= FOLLOW_LINKS;
 		break;
 	case RTM_NEWNEIGH:
@@ -54,8 +56,6 @@ static int note(const struct nlmsghdr *msg, void *context)
 		break;
 	case RTM_NEWRULE:
 	case RTM_DELRULE:
-	case RTM_NEWNETCONF:
-	case RTM_DELNETCONF:
 	case RTM_NEWNEXTHOP:
 	case RTM_DELNEXTHOP:
 		batch->changes |= FOLLOW_ROUTES;
@@ -89,9 +89,11 @@ int follow_read(struct follow *follow, unsigned int *changes)
 
 int follow_open(struct follow *follow, struct neighbours *neighbours)
 {
-	static const int groups[] = { RTNLGRP_LINK,       RTNLGRP_NEIGH,     RTNLGRP_IPV4_IFADDR,
-				      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF,
-				      RTNLGRP_NEXTHOP };
+	static const int groups[] = {
+		RTNLGRP_LINK,       RTNLGRP_NEIGH,     RTNLGRP_NEXTHOP,      RTNLGRP_IPV4_IFADDR,
+		RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV4_RULE, RTNLGRP_IPV4_NETCONF, RTNLGRP_IPV6_IFADDR,
+		RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV6_RULE, RTNLGRP_IPV6_NETCONF,
+	};
 	int room = ROOM;
 
 	memset(follow, 0, sizeof(*follow));

@@ -9,8 +9,8 @@
 #include "neighbours.h"
 
 /* What follow_read() found; 0: nothing that matters. Each means that next hops may have changed. */
-#define FOLLOW_ROUTES       (1U << 0) /* routes, rules, neighbours, settings */
-#define FOLLOW_LINKS        (1U << 1) /* links or addresses */
+#define FOLLOW_ROUTES       (1U << 0) /* routes, rules, neighbours */
+#define FOLLOW_LINKS        (1U << 1) /* links, addresses, and what is set of them */
 #define FOLLOW_ADDRESS_GONE (1U << 2)
 #define FOLLOW_LOST         (1U << 3) /* messages were lost: anything may have changed */
 

@@ -7,6 +7,7 @@
 
 #include "attach.h"
 #include "next_hop.h"
+#include "sysctl.h"
 
 /*
  * A port for the interface: the one that it has, else the first that is free. 0: all are taken, and
@@ -93,6 +94,8 @@ int ifaces_sync(const struct state *state, const struct netdevs *devs)
 			iface.flags |= IFACE_ATTACHED_EGRESS;
 		if (!netdev_is_ethernet(dev))
 			iface.flags |= IFACE_NO_ETHERNET;
+		if (sysctl_source_is_loose(dev->name))
+			iface.flags |= IFACE_LOOSE_SOURCE;
 		iface.port = port_find(state, dev->ifindex);
 		if (dev->takes_redirects && iface.port)
 			iface.flags |= IFACE_TAKES_REDIRECTS;

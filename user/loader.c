@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -91,6 +92,8 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	int err;
 
 	err = find_hz(&settings.hz);
+	if (!err && getrandom(&settings.secret, sizeof(settings.secret), 0) < 0)
+		err = -errno;
 	if (err)
 		return err;
 	memset(&value, 0, sizeof(value));
@@ -108,6 +111,7 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	return err > 0 ? -EIO : err;
 }
 
+/* And the program that user space itself runs. */
 static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 {
 	char path[PATH_MAX];
@@ -120,6 +124,9 @@ static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 	}
 	STATE_MAPS(PIN_MAP)
 #undef PIN_MAP
+	pins_path(path, pins->loading, "programs/flow_forget");
+	if (!err && bpf_obj_pin(bpf_program__fd(skel->progs.flow_forget), path))
+		err = -errno;
 	return err;
 }
 
@@ -241,6 +248,14 @@ static void size_flows(struct bpf_map *flows, struct bpf_map *queue, const struc
 	bpf_map__set_max_entries(queue, options->flows + options->flows / 8 + 64);
 }
 
+static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
+{
+	bpf_map__set_max_entries(skel->maps.mappings, flows);
+	bpf_map__set_max_entries(skel->maps.outsides, flows);
+	bpf_map__set_max_entries(skel->maps.permits, flows);
+	bpf_map__set_max_entries(skel->maps.mapping_queue, flows + flows / 8 + 64);
+}
+
 static int load_maps(struct xfwd_bpf **skel, const struct options *options)
 {
 	int err;
@@ -251,6 +266,7 @@ static int load_maps(struct xfwd_bpf **skel, const struct options *options)
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
 	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, options);
 	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, options);
+	size_mappings(*skel, options->flows);
 	err = xfwd_bpf__load(*skel);
 	if (err) {
 		xfwd_bpf__destroy(*skel);

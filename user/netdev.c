@@ -2,6 +2,7 @@
 /* The network interfaces of this namespace: link and address dumps, and XDP features. */
 #include "netdev.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -179,14 +180,30 @@ static void note_addr4(struct netdev *dev, const struct addr_message *m, bool gl
 	dev->has_addr4 = global;
 }
 
-/* One that is not yet known to be unique will do while there is no other. */
+/*
+ * What is best to send from, as RFC 6724 5 (rules 3 and 6) and RFC 4862 5.4 have it: an address that
+ * is deprecated while there is no other, one that is not yet known to be unique if need be, and of
+ * two that are alike the one that is not a site's own (RFC 4193).
+ */
+static uint8_t addr6_rank(const struct addr_message *m)
+{
+	uint8_t rank = ntohl(m->addr.word[0]) >> 25 != 0xfc >> 1;
+
+	if (m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED))
+		return 0;
+	if (m->flags & IFA_F_TENTATIVE && !(m->flags & IFA_F_OPTIMISTIC))
+		return rank + 2;
+	return rank + (m->flags & IFA_F_DEPRECATED ? 4 : 6);
+}
+
 static void note_addr6(struct netdev *dev, const struct addr_message *m, bool global)
 {
-	if (!global || dev->has_addr6 ||
-	    m->flags & (IFA_F_TEMPORARY | IFA_F_DADFAILED | IFA_F_DEPRECATED))
+	if (global && m->flags & IFA_F_PERMANENT)
+		dev->has_fixed6 = true;
+	if (!global || addr6_rank(m) <= dev->addr6_rank)
 		return;
 	memcpy(dev->addr6, m->addr.word, sizeof(dev->addr6));
-	dev->has_addr6 = !(m->flags & IFA_F_TENTATIVE);
+	dev->addr6_rank = addr6_rank(m);
 }
 
 static int read_addr(const struct nlmsghdr *msg, void *context)
@@ -347,7 +364,7 @@ static int add_address(const struct nlmsghdr *msg, void *context)
 	struct addresses *addresses = context;
 	struct netdev_address *more;
 
-	if (m.addr.family != AF_INET && m.addr.family != AF_INET6)
+	if ((m.addr.family != AF_INET && m.addr.family != AF_INET6) || m.flags & IFA_F_DADFAILED)
 		return MNL_CB_OK;
 	more = realloc(addresses->list, (addresses->count + 1) * sizeof(*more));
 	if (!more) {
@@ -369,6 +386,52 @@ int netdev_addresses(struct netdev_address **list, size_t *count)
 
 	*list = addresses.list;
 	*count = addresses.count;
+	return err;
+}
+
+struct indexes {
+	unsigned int *list;
+	size_t count;
+};
+
+static int read_oif(const struct nlattr *attr, void *context)
+{
+	if (mnl_attr_get_type(attr) == RTA_OIF)
+		*(unsigned int *)context = mnl_attr_get_u32(attr);
+	return MNL_CB_OK;
+}
+
+static int add_advertised(const struct nlmsghdr *msg, void *context)
+{
+	const struct rtmsg *route = mnl_nlmsg_get_payload(msg);
+	struct indexes *indexes = context;
+	unsigned int *more;
+
+	if (route->rtm_protocol != RTPROT_RA || route->rtm_dst_len)
+		return MNL_CB_OK;
+	more = realloc(indexes->list, (indexes->count + 1) * sizeof(*more));
+	if (!more) {
+		errno = ENOMEM;
+		return MNL_CB_ERROR;
+	}
+	indexes->list = more;
+	more[indexes->count] = 0;
+	mnl_attr_parse(msg, sizeof(*route), read_oif, &more[indexes->count++]);
+	return MNL_CB_OK;
+}
+
+int netdev_advertised(unsigned int **list, size_t *count)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = dump_request(buffer, RTM_GETROUTE, sizeof(struct rtmsg));
+	struct rtmsg *route = mnl_nlmsg_get_payload(msg);
+	struct indexes indexes = { 0 };
+	int err;
+
+	route->rtm_family = AF_INET6;
+	err = netlink_ask(NETLINK_ROUTE, msg, add_advertised, &indexes);
+	*list = indexes.list;
+	*count = indexes.count;
 	return err;
 }
 

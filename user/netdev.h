@@ -17,10 +17,11 @@ struct netdev {
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool has_addr4;
-	bool has_addr6;
+	uint8_t addr6_rank; /* how good addr6 is; 0: there is none */
+	bool has_fixed6; /* a global IPv6 address that does not expire: no router gave it */
 	bool takes_redirects; /* accepts frames that XDP redirects to it */
 	__be32 addr4; /* the first primary address of global scope, else the first */
-	__be32 addr6[4]; /* the first of global scope */
+	__be32 addr6[4]; /* the first of the best of global scope */
 };
 
 struct netdev_address {
@@ -45,6 +46,8 @@ unsigned int netdevs_ifindex(const char *name, void *devs);
 const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex);
 /* Every address of this machine, not only the first of each interface; free() *list. */
 int netdev_addresses(struct netdev_address **list, size_t *count);
+/* Indexes of the interfaces with a default route that a router advertised (IPv6); free() *list. */
+int netdev_advertised(unsigned int **list, size_t *count);
 bool netdev_is_ethernet(const struct netdev *dev);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);

@@ -16,6 +16,11 @@
 	X(flows6) \
 	X(sweep_queue4) \
 	X(sweep_queue6) \
+	X(mappings) \
+	X(outsides) \
+	X(mapping_queue) \
+	X(permits) \
+	X(sources) \
 	X(fragments) \
 	X(held_fragments) \
 	X(ifaces) \

@@ -15,7 +15,16 @@
 #include "attach.h"
 #include "msg.h"
 
-#define IP_FORWARD "net/ipv4/ip_forward"
+/* What switches forwarding on, for all interfaces; each one's own flag is set along. */
+static const char *const forward_paths[FAMILY_COUNT] = {
+	[FAMILY_IP4] = "net/ipv4/ip_forward",
+	[FAMILY_IP6] = "net/ipv6/conf/all/forwarding",
+};
+
+static const char *const family_folders[FAMILY_COUNT] = {
+	[FAMILY_IP4] = "net/ipv4/conf",
+	[FAMILY_IP6] = "net/ipv6/conf",
+};
 
 struct saved {
 	char path[XFWD_SYSCTL_PATH];
@@ -89,46 +98,109 @@ static struct saved *saved_list(const struct state *state, size_t *count)
 	return list;
 }
 
-static int set_one(const struct state *state, const char *path, bool allowed)
+static bool is_saved(const struct state *state, const char *path)
+{
+	struct saved saved = { 0 };
+
+	snprintf(saved.path, sizeof(saved.path), "%s", path);
+	return !bpf_map_lookup_elem(state->map[MAP_saved_sysctls], saved.path, saved.value);
+}
+
+static int set_one(const struct state *state, const char *path, const char *value, bool allowed)
 {
 	char before[XFWD_SYSCTL_VALUE];
 	int err = sysctl_read(path, before);
 
-	if (err || !strcmp(before, "1"))
+	if (err || !strcmp(before, value))
 		return err;
 	if (!allowed) {
-		msg_note("%s is %s and has to be 1 for these rules (`set sysctl off` leaves it to "
+		msg_note("%s is %s and has to be %s for these rules (`set sysctl off` leaves it to "
 			 "you)",
-			 path, before);
+			 path, before, value);
 		return 0;
 	}
 	err = save(state, path, before);
 	if (!err)
-		err = sysctl_write(path, "1");
+		err = sysctl_write(path, value);
 	if (err)
 		msg_error("cannot set %s: %s", path, strerror(-err));
 	else
-		msg_note("%s set to 1 (was %s; `xfwd down` puts it back)", path, before);
+		msg_note("%s set to %s (was %s; `xfwd down` puts it back)", path, value, before);
 	return err;
 }
 
-/*
- * ip_forward sets every interface's own flag along. Flags that were on by themselves are noted, as
- * putting ip_forward back will clear them too.
- */
-static int set_forwarding(const struct state *state, const struct netdevs *devs, bool allowed)
+/* What an interface has by itself is noted: putting back the switch will clear it. */
+static void save_forwarding(const struct state *state, enum family family, const char *ifname)
 {
+	static const char *const names[] = { "forwarding", "force_forwarding" };
 	char path[XFWD_SYSCTL_PATH], value[XFWD_SYSCTL_VALUE];
-	int err = sysctl_read(IP_FORWARD, value);
 
-	if (err || !strcmp(value, "1"))
-		return err;
-	for (size_t i = 0; i < devs->count && allowed; i++) {
-		snprintf(path, sizeof(path), "net/ipv4/conf/%s/forwarding", devs->list[i].name);
-		if (!sysctl_read(path, value) && !strcmp(value, "1"))
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", family_folders[family], ifname, names[i]);
+		if (!sysctl_read(path, value) && strcmp(value, "0"))
 			save(state, path, value);
 	}
-	return set_one(state, IP_FORWARD, allowed);
+}
+
+/*
+ * Does the interface live by what routers advertise? Those with a default route of that kind do, and
+ * at boot, before the first router has spoken, those that rules name and that have no address of
+ * their own.
+ */
+static bool is_advertised(const struct state *state, const struct netdev *dev,
+			  const unsigned int *routed, size_t routed_count)
+{
+	struct attachment attachment;
+
+	for (size_t i = 0; i < routed_count; i++)
+		if (routed[i] == dev->ifindex)
+			return true;
+	return !dev->has_fixed6 && !attachment_get(state, dev->ifindex, &attachment);
+}
+
+/* What forwards takes no router advertisements, unless accept_ra is 2: its default route would go. */
+static int keep_advertised(const struct state *state, const struct netdevs *devs, bool allowed)
+{
+	char path[XFWD_SYSCTL_PATH], value[XFWD_SYSCTL_VALUE];
+	unsigned int *routed;
+	size_t count;
+	int err = netdev_advertised(&routed, &count);
+
+	for (size_t i = 0; i < devs->count && !err; i++) {
+		const struct netdev *dev = &devs->list[i];
+
+		snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", dev->name);
+		if (!sysctl_read(path, value) && !strcmp(value, "1") &&
+		    is_advertised(state, dev, routed, count))
+			err = set_one(state, path, "2", allowed);
+	}
+	free(routed);
+	return err;
+}
+
+static int set_forwarding(const struct state *state, const struct netdevs *devs, enum family family,
+			  bool allowed)
+{
+	const char *path = forward_paths[family];
+	char value[XFWD_SYSCTL_VALUE];
+	int err = sysctl_read(path, value);
+	bool is_on = !err && strcmp(value, "0");
+
+	if (err == -ENOENT && family == FAMILY_IP6) {
+		msg_note("this kernel runs without IPv6: its rules rest");
+		return 0;
+	}
+	if (err || (is_on && !is_saved(state, path)))
+		return err;
+	if (family == FAMILY_IP6)
+		err = keep_advertised(state, devs, allowed);
+	if (err || is_on)
+		return err;
+	for (size_t i = 0; i < devs->count && allowed; i++)
+		save_forwarding(state, family, devs->list[i].name);
+	if (allowed)
+		save_forwarding(state, family, "default");
+	return set_one(state, path, "1", allowed);
 }
 
 static bool target_is_loopback(const struct rule *rule)
@@ -142,27 +214,41 @@ bool sysctl_rule_loops_back(const struct rule *rule)
 	return rule->kind == RULE_DNAT && target_is_loopback(rule);
 }
 
-bool sysctl_rule_forwards(const struct rule *rule)
+unsigned int sysctl_rule_forwards(const struct rule *rule)
 {
-	return rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE ||
-	       (rule->kind == RULE_DNAT && !target_is_loopback(rule));
+	switch (rule->kind) {
+	case RULE_DNAT:
+		if (target_is_loopback(rule))
+			return 0;
+		/* fall through */
+	case RULE_SNAT:
+	case RULE_MASQUERADE:
+	case RULE_STATIC:
+		return 1U << (rule->family == AF_INET6 ? FAMILY_IP6 : FAMILY_IP4);
+	default:
+		return 0;
+	}
 }
 
-static bool needs_forwarding(const struct config *config)
+static unsigned int forwards(const struct config *config)
 {
+	unsigned int families = 0;
+
 	for (size_t i = 0; i < config->rule_count; i++)
-		if (sysctl_rule_forwards(&config->rules[i]))
-			return true;
-	return false;
+		families |= sysctl_rule_forwards(&config->rules[i]);
+	return families;
 }
 
 bool sysctl_is_needed(const struct rule *rule)
 {
+	unsigned int families = sysctl_rule_forwards(rule);
 	char value[XFWD_SYSCTL_VALUE];
 
-	if (sysctl_rule_loops_back(rule))
-		return true;
-	return sysctl_rule_forwards(rule) && (sysctl_read(IP_FORWARD, value) || strcmp(value, "1"));
+	for (int family = 0; family < FAMILY_COUNT; family++)
+		if (families & 1U << family &&
+		    (sysctl_read(forward_paths[family], value) || !strcmp(value, "0")))
+			return true;
+	return sysctl_rule_loops_back(rule);
 }
 
 /* Does a rule send what comes in at this interface to a loopback address? */
@@ -178,27 +264,34 @@ static bool needs_localnet(const struct config *config, const char *ifname)
 	return false;
 }
 
-static bool is_needed(const struct config *config, const char *path)
+/* `families`: what forwards() says of the configuration. */
+static bool is_needed(const struct config *config, unsigned int families, const char *path)
 {
 	char ifname[IF_NAMESIZE];
 
 	if (sscanf(path, "net/ipv4/conf/%15[^/]/route_localnet", ifname) == 1 &&
 	    strstr(path, "/route_localnet"))
 		return needs_localnet(config, ifname);
-	return needs_forwarding(config);
+	return families & 1U << (strncmp(path, "net/ipv6/", 9) ? FAMILY_IP4 : FAMILY_IP6);
 }
 
-/* Puts back what `config` does not need (NULL: everything). ip_forward first: it sets others along. */
+static bool is_switch(const char *path)
+{
+	return !strcmp(path, forward_paths[FAMILY_IP4]) || !strcmp(path, forward_paths[FAMILY_IP6]);
+}
+
+/* Puts back what `config` does not need (NULL: everything). Switches first: they set others along. */
 static int restore(const struct state *state, const struct config *config)
 {
 	size_t count;
 	struct saved *list = saved_list(state, &count);
+	unsigned int families = config && count ? forwards(config) : 0;
 	int err = list ? 0 : -ENOMEM, failed;
 
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < count; i++) {
-			if (round == !strcmp(list[i].path, IP_FORWARD) ||
-			    (config && is_needed(config, list[i].path)))
+			if (round == is_switch(list[i].path) ||
+			    (config && is_needed(config, families, list[i].path)))
 				continue;
 			failed = sysctl_write(list[i].path, list[i].value);
 			if (failed && failed != -ENOENT) /* the interface may be gone */
@@ -208,6 +301,16 @@ static int restore(const struct state *state, const struct config *config)
 	}
 	free(list);
 	return err;
+}
+
+bool sysctl_source_is_loose(const char *ifname)
+{
+	char path[XFWD_SYSCTL_PATH], value[XFWD_SYSCTL_VALUE];
+
+	if (!sysctl_read("net/ipv4/conf/all/rp_filter", value) && !strcmp(value, "2"))
+		return true;
+	snprintf(path, sizeof(path), "net/ipv4/conf/%s/rp_filter", ifname);
+	return !sysctl_read(path, value) && !strcmp(value, "2");
 }
 
 bool sysctl_needs_guard(const struct config *config)
@@ -221,12 +324,14 @@ bool sysctl_needs_guard(const struct config *config)
 int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs)
 {
 	bool allowed = config->options.sysctl;
+	unsigned int families = forwards(config);
 	struct attachment attachment;
 	char path[XFWD_SYSCTL_PATH];
 	int err = restore(state, config);
 
-	if (!err && needs_forwarding(config))
-		err = set_forwarding(state, devs, allowed);
+	for (int family = 0; family < FAMILY_COUNT && !err; family++)
+		if (families & 1U << family)
+			err = set_forwarding(state, devs, family, allowed);
 	for (size_t i = 0; i < devs->count && !err; i++) {
 		const struct netdev *dev = &devs->list[i];
 
@@ -234,7 +339,7 @@ int sysctl_sync(const struct state *state, const struct config *config, const st
 		    !needs_localnet(config, dev->name))
 			continue;
 		snprintf(path, sizeof(path), "net/ipv4/conf/%s/route_localnet", dev->name);
-		err = set_one(state, path, allowed);
+		err = set_one(state, path, "1", allowed);
 	}
 	return err;
 }

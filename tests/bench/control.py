@@ -12,6 +12,7 @@ from peers import Iptables, Nft, Xfwd, find, rule_ports
 
 MANY = 100000
 FLOW_MAPS = ("flows4", "sweep_queue4")
+FLOW_MAPS6 = ("flows6", "sweep_queue6")
 
 
 def took(command, **kwargs):
@@ -108,11 +109,13 @@ def map_bytes(hosts, name):
 
 
 def memory(bench, row, title, flows=131072):
-    """The tables that grow with `set flows`."""
+    """The tables that grow with `set flows`, which there are of both address families."""
     with Hosts(bench.xfwd) as hosts:
         Xfwd("tc").set_up(hosts, 1)
-        each = {name: map_bytes(hosts, name) / flows for name in FLOW_MAPS}
-    bench.add(row, title, "bytes", {"xfwd": [sum(each.values())], "conntrack": [384.0]},
+        each = {name: map_bytes(hosts, name) / flows for name in FLOW_MAPS + FLOW_MAPS6}
+    bench.add(row, title, "bytes", {"xfwd": [sum(each[name] for name in FLOW_MAPS)],
+                                    "xfwd, IPv6": [sum(each[name] for name in FLOW_MAPS6)],
+                                    "conntrack": [384.0]},
               note=", ".join(f"{name} {size:.0f}" for name, size in each.items()) +
               "; conntrack: one object of its slab, without its hash table")
 

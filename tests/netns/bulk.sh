@@ -50,7 +50,30 @@ masqueraded() {
 		"$(head -c "$((MB / 4))M" "$TMP/www/bulk" | sha256sum)"
 }
 
+over6() { # both ways at once, through dnat and masquerade
+	topology6
+	random_file
+	http_server "$INSIDE" 8080 "[::]"
+	http_server "$OUTSIDE" 80 "[::]"
+	load <<-END
+		dnat in eth0 tcp to [2001:db8:1::1]:80 -> [2001:db8:2::2]:8080
+		masquerade out eth0 from 2001:db8:2::/64
+	END
+	local part="0-$((MB * 262144 - 1))" sum up
+	sum=$(head -c "$((MB / 4))M" "$TMP/www/bulk" | sha256sum)
+	fetch "$INSIDE" --max-time 200 -r "$part" "http://[2001:db8:1::2]/bulk" |
+		sha256sum >"$TMP/case/up" &
+	up=$!
+	equal "sum of dnat's" "$(fetch "$OUTSIDE" --max-time 200 -r "$part" \
+		"http://[2001:db8:1::1]/bulk" | sha256sum)" "$sum"
+	wait "$up"
+	equal "sum of masquerade's" "$(cat "$TMP/case/up")" "$sum"
+	equal "flows' bytes" "$(xfwd flows -j |
+		jq "[.flows[].bytes[1] >= $MB * 262144] | length == 2 and all")" true
+}
+
 each_mode "$MB MiB down" download
 each_mode "$((MB / 4)) MiB up" upload
 each_mode "$((MB / 4)) MiB from outside through masquerade" masqueraded
+each_mode "$((MB / 4)) MiB each way over IPv6" over6
 finish

@@ -7,7 +7,7 @@
 snapshot() {
 	local dev hook
 	ip -n "$EDGE" -d link show
-	in_ns "$EDGE" sysctl -a -r '^net\.ipv4\.(ip_forward|conf\.)' 2>&1
+	in_ns "$EDGE" sysctl -a -r '^net\.(ipv4\.ip_forward|ipv[46]\.conf\.)' 2>&1
 	in_ns "$EDGE" tc qdisc show
 	for dev in eth0 eth1; do
 		in_ns "$EDGE" ethtool -k "$dev"
@@ -69,6 +69,95 @@ sysctls_of_the_user() { # what was on before stays on
 	equal rules "$(rules)" ""
 	xfwd down
 	unchanged "$before"
+}
+
+forwards6() { # both switches, what an interface has by itself, and a rule that is not in place
+	topology
+	in_ns "$EDGE" sysctl -qw net.ipv6.conf.eth1.forwarding=1 net.ipv6.conf.default.forwarding=1
+	local before
+	before=$(snapshot)
+	load <<-END
+		redirect in eth0 ipv6 tcp to :80 -> :8080
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+	END
+	equal "without need" "$(forwarding)" "1 0"
+	xfwd add "static eth0 2001:db8:1::80 <-> 2001:db8:2::2"
+	equal "with a static rule" "$(forwarding)" "1 1"
+	xfwd add "masquerade out eth0 ipv6 from 2001:db8:2::/64"
+	xfwd delete "static eth0 2001:db8:1::80 <-> 2001:db8:2::2"
+	equal "with a masquerade" "$(forwarding)" "1 1"
+	xfwd delete "masquerade out eth0 ipv6 from 2001:db8:2::/64"
+	equal "without need again" "$(forwarding)" "1 0"
+	xfwd add "dnat in eth0 tcp to [2001:db8:1::80]:80 -> 2001:db8:2::2"
+	xfwd delete "dnat in eth0 tcp to :80 -> 10.0.0.2:8080"
+	equal "with IPv6 alone" "$(forwarding)" "0 1"
+	xfwd down
+	unchanged "$before"
+	printf 'set sysctl off\nmasquerade out eth0 ipv6\n' >"$TMP/case/conf"
+	contains "$(xfwd apply "$TMP/case/conf" 2>&1)" \
+		"net/ipv6/conf/all/forwarding is 0 and has to be 1"
+	xfwd down
+	unchanged "$before"
+}
+
+forwarding() { # of IPv4 and of IPv6
+	in_ns "$EDGE" sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding | paste -sd " "
+}
+
+advertised() { # a host that got its default route from a router keeps it
+	topology
+	ip -n "$EDGE" address add 2001:db8:2::1/64 dev eth1 nodad
+	wait_until 5 advertise
+	local before
+	before=$(snapshot)
+	load <<<"dnat in eth1 tcp to [2001:db8:1::80]:80 -> 2001:db8:2::2"
+	takes_advertisements
+	xfwd down
+	unchanged "$before"
+	has_default_route
+	load <<<"interface eth1"
+	equal "eth0, eth1 without a rule" "$(accept_ra)" "1 1"
+	xfwd add "masquerade out eth1 ipv6"
+	takes_advertisements
+	xfwd flush
+	equal "eth0, eth1 after flush" "$(accept_ra)" "1 1"
+	has_default_route
+}
+
+accept_ra() {
+	in_ns "$EDGE" sysctl -n net.ipv6.conf.eth0.accept_ra net.ipv6.conf.eth1.accept_ra |
+		paste -sd " "
+}
+
+takes_advertisements() {
+	equal "eth0, eth1" "$(accept_ra)" "2 1"
+	has_default_route
+	ip -n "$EDGE" -6 route delete default proto ra
+	wait_until 5 advertise
+}
+
+advertise() {
+	in_ns "$OUTSIDE" /usr/bin/python3 -c "
+from scapy.all import *
+sendp(Ether(dst='33:33:00:00:00:01')/IPv6(src='fe80::1', dst='ff02::1', hlim=255)/ICMPv6ND_RA() /
+      ICMPv6NDOptPrefixInfo(prefix='2001:db8:1::', prefixlen=64), iface='eth0', verbose=0)
+"
+	has_default_route
+}
+
+has_default_route() {
+	[[ -n $(ip -n "$EDGE" -6 route show default proto ra) ]]
+}
+
+advertised_later() { # at boot rules may be there before the first router speaks
+	topology
+	ip -n "$EDGE" address add 2001:db8:2::1/64 dev eth1 nodad
+	load <<-END
+		interface eth1
+		masquerade out eth0 ipv6
+	END
+	equal "eth0, eth1" "$(accept_ra)" "2 1"
+	wait_until 5 advertise
 }
 
 tc_of_others() {
@@ -158,6 +247,9 @@ each_mode "down leaves nothing behind" leaves_nothing
 once "down leaves nothing behind, without TCX" clsact_goes
 once "another program's tc filters stay, without TCX" clsact_of_others_stays
 once "down leaves the user's own sysctls" sysctls_of_the_user
+once "forwarding of IPv6, set and put back" forwards6
+once "a default route by router advertisement stays" advertised
+once "and one that comes later" advertised_later
 each_mode "another program's tc filters stay" tc_of_others
 once "an occupied XDP hook" xdp_of_others
 once "an apply that cannot attach changes nothing" refused_while_running

@@ -9,6 +9,7 @@
 #	198.51.100.2  198.51.100.1        10.0.0.1  10.0.0.2
 #
 # xfwd runs on edge. Outside has no route to 10.0.0.0/24: what is not translated gets no answer.
+# `topology6` adds 2001:db8:1::2, 2001:db8:1::1, 2001:db8:2::1 and 2001:db8:2::2, in this order.
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 XFWD=${XFWD:-$HERE/../../build/xfwd}
@@ -197,6 +198,19 @@ topology() { # [MTU]
 	fi
 }
 
+topology6() {
+	topology
+	address6 "$OUTSIDE" eth0 2001:db8:1::2
+	address6 "$EDGE" eth0 2001:db8:1::1
+	address6 "$EDGE" eth1 2001:db8:2::1
+	address6 "$INSIDE" eth0 2001:db8:2::2
+	ip -n "$INSIDE" route add default via 2001:db8:2::1
+}
+
+address6() { # NS INTERFACE ADDRESS: in use at once
+	ip -n "$1" address add "$3/64" dev "$2" nodad
+}
+
 in_ns() { # NS COMMAND...
 	ip netns exec "$@"
 }
@@ -278,17 +292,19 @@ STREAMS=()
 # Counts packets that come to outside with an inside source address.
 watch_leaks() {
 	in_ns "$OUTSIDE" nft -f - <<-END
-		table ip watch {
+		table inet watch {
 			chain in {
 				type filter hook prerouting priority -400
 				ip saddr 10.0.0.0/24 counter
+				ip6 saddr 2001:db8:2::/64 counter
 			}
 		}
 	END
 }
 
 no_leaks() {
-	contains "$(in_ns "$OUTSIDE" nft list chain ip watch in)" "counter packets 0 bytes 0"
+	equal "leaks" "$(in_ns "$OUTSIDE" nft list chain inet watch in |
+		grep -c "counter packets 0 bytes 0")" 2
 }
 
 # ---- xfwd ----

@@ -28,11 +28,15 @@ PATIENCE = 10  # seconds a stream waits for an answer
 PACE = 0.02  # seconds between a stream's messages
 
 
+def family(addr):
+    return socket.AF_INET6 if ":" in addr else socket.AF_INET
+
+
 def serve(proto, addr, ports):
     first, _, last = ports.partition("-")
     ready = selectors.DefaultSelector()
     for port in range(int(first), int(last or first) + 1):
-        sock = socket.socket(socket.AF_INET, KIND[proto])
+        sock = socket.socket(family(addr), KIND[proto])
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((addr, port))
         if proto == "tcp":
@@ -71,7 +75,7 @@ def segment(sock, ready):
 
 
 def connect(proto, addr, port, source=0, patience=3.0):
-    sock = socket.socket(socket.AF_INET, KIND[proto])
+    sock = socket.socket(family(addr), KIND[proto])
     sock.settimeout(patience)
     if source:  # with it, the kernel may choose a UDP port that another socket of ours has
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

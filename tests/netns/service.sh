@@ -9,38 +9,55 @@
 #	198.51.100.2  198.51.100.1    │  10.0.0.1  10.0.0.2      10.9.9.9
 #	                              └─ eth2 ──────────── eth1
 #	                                 10.0.1.1  10.0.1.2
+#
+# Likewise 2001:db8:9::9 by 2001:db8:2::2 and 2001:db8:3::2: `over6 CASE`.
 . "$(dirname "$0")/lib.sh"
 MODES="auto native"
+ENTRY=198.51.100.1 TARGET=10.9.9.9 WAY=10.0.0.2 OTHER_WAY=10.0.1.2
+FAMILY=-4
+RULE="dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
+
+over6() {
+	ENTRY=2001:db8:1::1 TARGET=2001:db8:9::9 WAY=2001:db8:2::2 OTHER_WAY=2001:db8:3::2
+	FAMILY=-6
+	RULE="dnat in eth0 tcp,udp to [2001:db8:1::1]:2000 -> 2001:db8:9::9"
+	"$@"
+}
 
 two_ways() {
-	topology
+	topology6
 	second_way
-	ip -n "$INSIDE" address add 10.9.9.9/32 dev lo
-	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
-	ip -n "$EDGE" route add 10.9.9.9 via 10.0.1.2 metric 200
-	ip -n "$INSIDE" route add default via 10.0.1.1 metric 200
+	ip -n "$INSIDE" address add "$TARGET" dev lo
+	ip -n "$EDGE" route add "$TARGET" via "$WAY"
+	ip -n "$EDGE" route add "$TARGET" via "$OTHER_WAY" metric 2000
+	ip -n "$INSIDE" route add default via 10.0.1.1 metric 2000
+	ip -n "$INSIDE" route add default via 2001:db8:3::1 metric 2000
 	in_ns "$INSIDE" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 		net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0 \
 		net.ipv4.conf.all.ignore_routes_with_linkdown=1
 	for_xdp "$OUTSIDE" eth0
 	for_xdp "$INSIDE" eth0
 	for_xdp "$INSIDE" eth1
+	local match="ip daddr $TARGET counter"
+	[[ $FAMILY != -6 ]] || match="ip6 daddr $TARGET counter"
 	in_ns "$INSIDE" nft -f - <<-END
-		table ip places {
+		table inet places {
 			chain in {
 				type filter hook prerouting priority -400
-				iifname eth0 ip daddr 10.9.9.9 counter
-				iifname eth1 ip daddr 10.9.9.9 counter
-				iifname other ip daddr 10.9.9.9 counter
+				iifname eth0 $match
+				iifname eth1 $match
+				iifname other $match
 			}
 		}
 	END
-	serve "$INSIDE" tcp 10.9.9.9 2000-2001
-	serve "$INSIDE" udp 10.9.9.9 2000
+	serve "$INSIDE" tcp "$TARGET" 2000-2001
+	serve "$INSIDE" udp "$TARGET" 2000
 }
 
 second_way() {
 	link "$EDGE" eth2 10.0.1.1/24 "$INSIDE" eth1 10.0.1.2/24
+	address6 "$EDGE" eth2 2001:db8:3::1
+	address6 "$INSIDE" eth1 2001:db8:3::2
 }
 
 # A veth takes frames from XDP while its peer polls, and XDP takes whole checksums only.
@@ -49,7 +66,7 @@ for_xdp() { # NS INTERFACE
 }
 
 came() { # INTERFACE: how many packets came in there
-	in_ns "$INSIDE" nft -j list chain ip places in |
+	in_ns "$INSIDE" nft -j list chain inet places in |
 		jq ".nftables[].rule.expr? // empty | select(.[0].match.right == \"$1\")[2].counter.packets"
 }
 
@@ -73,9 +90,9 @@ notified() { # TEXT
 }
 
 forward_streams() { # of both protocols, whose UDP datagrams must all be answered
-	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
-	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
-	streams "$OUTSIDE" udp 198.51.100.1 2000 20
+	run_service <<<"$RULE"
+	streams "$OUTSIDE" tcp "$ENTRY" 2000 20
+	streams "$OUTSIDE" udp "$ENTRY" 2000 20
 	[[ $MODE != native ]] || (($(xdp_forwarded) > 100)) || fail "XDP does not forward"
 }
 
@@ -106,13 +123,13 @@ route_moved() {
 	forward_streams
 	local n
 	for n in 1 2 3; do
-		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.1.2
+		ip -n "$EDGE" route replace "$TARGET" via "$OTHER_WAY"
 		moved eth0 eth1 "$(now_ms)" 200
-		ip -n "$EDGE" route replace 10.9.9.9 via 10.0.0.2
+		ip -n "$EDGE" route replace "$TARGET" via "$WAY"
 		moved eth1 eth0 "$(now_ms)" 200
 	done
-	in_ns "$EDGE" ip rule add iif eth0 to 10.9.9.9 lookup 7
-	ip -n "$EDGE" route add default via 10.0.1.2 table 7
+	ip -n "$EDGE" "$FAMILY" rule add iif eth0 to "$TARGET" lookup 7
+	ip -n "$EDGE" route add default via "$OTHER_WAY" table 7
 	moved eth0 eth1 "$(now_ms)" 200
 	streams_end
 }
@@ -170,9 +187,9 @@ neighbour_moved() {
 	ip -n "$INSIDE" link add other link eth0 address 02:00:00:00:00:77 type macvlan mode private
 	ip -n "$INSIDE" link set other up
 	forward_streams
-	ip -n "$EDGE" neigh replace 10.0.0.2 lladdr 02:00:00:00:00:77 dev eth1 nud permanent
+	ip -n "$EDGE" neigh replace "$WAY" lladdr 02:00:00:00:00:77 dev eth1 nud permanent
 	moved eth0 other "$(now_ms)" 200
-	ip -n "$EDGE" neigh replace 10.0.0.2 lladdr "$(mac "$INSIDE" eth0)" dev eth1 nud reachable
+	ip -n "$EDGE" neigh replace "$WAY" lladdr "$(mac "$INSIDE" eth0)" dev eth1 nud reachable
 	moved other eth0 "$(now_ms)" 200
 	streams_end
 }
@@ -184,8 +201,10 @@ mac() { # NS INTERFACE
 # What XDP and tc forward does not make the kernel ask again: the service does.
 neighbour_confirmed() {
 	two_ways
-	in_ns "$EDGE" sysctl -qw net.ipv4.neigh.eth1.base_reachable_time_ms=2000 \
-		net.ipv4.neigh.eth1.delay_first_probe_time=1
+	local folder=net.ipv4.neigh.eth1
+	[[ $FAMILY != -6 ]] || folder=net.ipv6.neigh.eth1
+	in_ns "$EDGE" sysctl -qw $folder.base_reachable_time_ms=2000 \
+		$folder.delay_first_probe_time=1
 	forward_streams
 	local n
 	for n in 1 2 3; do
@@ -198,7 +217,7 @@ neighbour_confirmed() {
 
 # iproute2 shows used/confirmed/updated, in seconds.
 confirmed_ago() {
-	ip -n "$EDGE" -s neigh show 10.0.0.2 dev eth1 | sed -nE 's:.*used [0-9]+/([0-9]+)/.*:\1:p'
+	ip -n "$EDGE" -s neigh show "$WAY" dev eth1 | sed -nE 's:.*used [0-9]+/([0-9]+)/.*:\1:p'
 }
 
 confirmed_within() {
@@ -229,14 +248,15 @@ masquerades() { # through the rule that names eth1
 
 interface_down() {
 	two_ways
-	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.9.9.9"
-	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
+	run_service <<<"$RULE"
+	streams "$OUTSIDE" tcp "$ENTRY" 2000 20
 	ip -n "$EDGE" link set eth1 down
 	moved eth0 eth1 "$(now_ms)" 200
 	ip -n "$EDGE" link set eth1 up
 	wait_until 5 is_up "$EDGE" eth1
 	streams_go_on
-	ip -n "$EDGE" route add 10.9.9.9 via 10.0.0.2
+	[[ $FAMILY != -6 ]] || address6 "$EDGE" eth1 2001:db8:2::1
+	ip -n "$EDGE" route add "$TARGET" via "$WAY"
 	moved eth1 eth0 "$(now_ms)" 200
 	streams_end
 }
@@ -325,12 +345,87 @@ address_changed() {
 	contains "$(ask "$INSIDE" tcp 198.51.100.2 80)" "198.51.100.9 "
 }
 
+address6_changed() {
+	two_ways
+	serve "$OUTSIDE" udp :: 53
+	serve "$OUTSIDE" tcp :: 80
+	run_service <<<"masquerade out eth0 from 2001:db8:2::/64"
+	streams "$INSIDE" tcp 2001:db8:1::2 80 5
+	contains "$(ask6)" "2001:db8:1::1 "
+	printf 'address %s 2001:db8:1::1/64 dev eth0 %s\n' delete "" add nodad |
+		ip -n "$EDGE" -batch -
+	streams_go_on
+	equal "flows that an address that is back leaves" "$(flow_count dport 53)" 1
+
+	address6 "$EDGE" eth0 2001:db8:1::9
+	ip -n "$EDGE" address change 2001:db8:1::1/64 dev eth0 preferred_lft 0
+	wait_until 2 masquerades_as 2001:db8:1::9
+	streams_end
+	ip -n "$EDGE" address change 2001:db8:1::9/64 dev eth0 preferred_lft 0
+	ip -n "$EDGE" address change 2001:db8:1::1/64 dev eth0 preferred_lft forever
+	wait_until 2 masquerades_as 2001:db8:1::1
+
+	streams_none
+	ip -n "$EDGE" address delete 2001:db8:1::1/64 dev eth0
+	wait_until 2 eval '[[ $(flow_count dst 2001:db8:1::1) == 0 ]]'
+	masquerades_as 2001:db8:1::9
+	ip -n "$EDGE" address add 2001:db8:1::a/64 dev eth0
+	ip -n "$EDGE" address delete 2001:db8:1::9/64 dev eth0
+	wait_until 5 masquerades_as 2001:db8:1::a
+}
+
+ask6() {
+	ask "$INSIDE" udp 2001:db8:1::2 53 4321
+}
+
+masquerades_as() { # ADDRESS: a new flow
+	xfwd -q flows delete proto udp
+	contains "$(ask6)" "$1 "
+}
+
 streams_none() {
 	STREAMS=()
 }
 
 flows_gone() {
 	[[ $(flow_count dst 198.51.100.1) == 0 ]]
+}
+
+route_moved6() {
+	over6 route_moved
+}
+
+neighbour_moved6() {
+	over6 neighbour_moved
+}
+
+neighbour_confirmed6() {
+	over6 neighbour_confirmed
+}
+
+interface_down6() {
+	over6 interface_down
+}
+
+loose_source() { # the programs are told of it, whenever it changes
+	topology
+	second_way
+	run_service <<<"masquerade out eth0"
+	local key value
+	for key in eth0 all; do
+		for value in 2 1; do
+			in_ns "$EDGE" sysctl -qw "net.ipv4.conf.$key.rp_filter=$value"
+			wait_until 2 loose_is $((value == 2)) eth0
+			loose_is $((value == 2 && ${#key} == 3)) eth1 # of all
+		done
+	done
+}
+
+loose_is() { # 0|1 INTERFACE
+	local index
+	index=$(ip -n "$EDGE" -j link show "$2" | jq '.[0].ifindex')
+	[[ $(bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/ifaces" \
+		key "$index" 0 0 0 | jq '.formatted.value.flags / 16 % 2 | floor') == "$1" ]]
 }
 
 reloads() {
@@ -411,6 +506,12 @@ each_mode "an interface goes down and up" interface_down
 each_mode "an interface is deleted and made again" interface_made_again
 each_mode "and with the same index" same_index
 each_mode "masquerade follows an address" address_changed
+each_mode "a route of IPv6 moves" route_moved6
+each_mode "an IPv6 neighbour's link-layer address changes" neighbour_moved6
+each_mode "IPv6 neighbours in use are confirmed" neighbour_confirmed6
+each_mode "an IPv6 interface goes down and up" interface_down6
+each_mode "masquerade follows an IPv6 address" address6_changed
+once "rp_filter" loose_source
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up

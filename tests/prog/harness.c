@@ -226,6 +226,18 @@ void harness_down(struct harness *h)
 	h->open = false;
 }
 
+/*
+ * As netfilter does it, which these tests compare with: each destination may see another port, and
+ * packets have no way that their source could be checked against.
+ */
+void harness_as_netfilter(struct config *config)
+{
+	config->options.source_check = 0;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].kind == RULE_SNAT || config->rules[i].kind == RULE_MASQUERADE)
+			config->rules[i].mapping = MAPPING_DEPENDENT;
+}
+
 void harness_apply_config(struct harness *h, struct config *config)
 {
 	struct config before = h->session.config;
@@ -254,6 +266,7 @@ void harness_apply(struct harness *h, const char *text)
 		fail_msg("not a configuration: %s", text);
 	}
 	config.options.flows = h->session.config.options.flows;
+	harness_as_netfilter(&config);
 	harness_apply_config(h, &config);
 	origins_free(&origins);
 	diag_free(&diag);
@@ -265,7 +278,7 @@ void harness_flush_flows(struct harness *h)
 	struct fragment_key key;
 	size_t count;
 
-	assert_int_equal(flows_delete(&h->session.state, &all, &count), 0);
+	assert_int_equal(flows_delete(&h->session.state, &h->session.pins, &all, &count), 0);
 	while (!bpf_map_get_next_key(h->session.state.map[MAP_fragments], NULL, &key))
 		bpf_map_delete_elem(h->session.state.map[MAP_fragments], &key);
 }

@@ -90,6 +90,7 @@ void harness_down(struct harness *h);
 /* Makes the text the running configuration; both interfaces are attached. No flows are left. */
 void harness_apply(struct harness *h, const char *text);
 /* The same for rules at hand. */
+void harness_as_netfilter(struct config *config);
 void harness_apply_config(struct harness *h, struct config *config);
 void harness_flush_flows(struct harness *h);
 void harness_run(struct harness *h, struct place place, const struct frame *in,

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What flows hold: endpoint-independent mappings, the leave to answer that address-dependent
+ * filtering gives, and their place in a source's limits. mapping.h of the public headers says what
+ * the entries are.
+ *
+ * The outside endpoint is claimed with BPF_NOEXIST, as reply tuples are. A mapping that no flow holds
+ * keeps its port for a while, so that what comes late reaches nobody else (RFC 6888 R8).
+ */
+#ifndef XFWD_HOLD_H
+#define XFWD_HOLD_H
+
+#include "flow_table.h"
+
+#define MAPPING_QUARANTINE_SECONDS 120
+
+/* request.mapping */
+#define MAPPING_NONE               0 /* the flow has a port for this destination alone */
+#define MAPPING_KNOWN              1 /* held already: r->want has its port */
+#define MAPPING_NEW                2 /* to be made with the port that the flow gets */
+
+/* 0: held. -1: it is being taken away. */
+static __always_inline int mapping_hold(struct mapping *m)
+{
+	if (!(__sync_fetch_and_add(&m->flows, 1) & MAPPING_DEAD))
+		return 0;
+	__sync_fetch_and_add(&m->flows, -1);
+	return -1;
+}
+
+static __always_inline void mapping_release(const struct mapping_key *key)
+{
+	struct mapping *m = bpf_map_lookup_elem(&mappings, key);
+
+	if (!m)
+		return;
+	m->idle = jiffies_now();
+	__sync_fetch_and_add(&m->flows, -1);
+}
+
+static __always_inline void endpoint_set(struct endpoint_key *key, const struct flow_key *flow,
+					 const __be32 addr[4], __be16 port)
+{
+	__builtin_memcpy(key->addr, addr, sizeof(key->addr));
+	key->port = port;
+	key->proto = flow->proto;
+	key->family = flow->family;
+}
+
+/* Ends a mapping that no flow holds. 0: done. -1: one does, again. r->mapping_key is its key. */
+static __always_inline int mapping_end(struct request *r, struct mapping *m)
+{
+	if (__sync_val_compare_and_swap(&m->flows, 0, MAPPING_DEAD))
+		return -1;
+	r->outside_key = r->mapping_key.inside;
+	__builtin_memcpy(r->outside_key.addr, r->mapping_key.outside, sizeof(r->outside_key.addr));
+	r->outside_key.port = m->port;
+	bpf_map_delete_elem(&outsides, &r->outside_key);
+	bpf_map_delete_elem(&mappings, &r->mapping_key);
+	return 0;
+}
+
+/* For a new flow whose outside address is r->want's source: the mapping that its source has there. */
+static __always_inline void mapping_begin(struct request *r, const struct rule_action *rule,
+					  __u32 ifindex)
+{
+	struct mapping *m;
+
+	r->mapping = MAPPING_NEW;
+	endpoint_set(&r->mapping_key.inside, &r->p.tuple, r->p.tuple.saddr, r->p.tuple.sport);
+	__builtin_memcpy(r->mapping_key.outside, r->want.saddr, sizeof(r->mapping_key.outside));
+	endpoint_set(&r->outside_key, &r->p.tuple, r->want.saddr, 0);
+	__builtin_memcpy(r->outside.addr, r->p.tuple.saddr, sizeof(r->outside.addr));
+	r->outside.port = r->p.tuple.sport;
+	r->outside.filter = rule->flags & (RULE_FILTER_ADDRESS | RULE_FILTER_NONE);
+	r->outside.slot = rule->slot;
+	r->outside.ifindex = ifindex;
+	m = bpf_map_lookup_elem(&mappings, &r->mapping_key);
+	if (!m || mapping_hold(m))
+		return;
+	r->mapping = MAPPING_KNOWN;
+	r->want.sport = m->port;
+	if (protocol_is_icmp(r->want.proto))
+		r->want.dport = m->port;
+	r->keep = 1;
+	r->choose = 0;
+}
+
+/* Ends the mapping of r->mapping_key at once, if nobody holds it. */
+static __always_inline void mapping_forget(struct request *r)
+{
+	struct mapping *m = bpf_map_lookup_elem(&mappings, &r->mapping_key);
+
+	if (m)
+		mapping_end(r, m);
+}
+
+/* Takes the port from a mapping that no flow holds, if that is what has it. 0: it is free now. */
+static __always_inline int outside_take_over(struct request *r)
+{
+	const struct outside *o = bpf_map_lookup_elem(&outsides, &r->outside_key);
+	struct mapping *m;
+
+	if (!o)
+		return 0;
+	r->taken_key.inside = r->outside_key;
+	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
+	r->taken_key.inside.port = o->port;
+	__builtin_memcpy(r->taken_key.outside, r->outside_key.addr, sizeof(r->taken_key.outside));
+	m = bpf_map_lookup_elem(&mappings, &r->taken_key);
+	if (!m || __sync_val_compare_and_swap(&m->flows, 0, MAPPING_DEAD))
+		return -1;
+	bpf_map_delete_elem(&outsides, &r->outside_key);
+	bpf_map_delete_elem(&mappings, &r->taken_key);
+	return 0;
+}
+
+/*
+ * Claims the outside endpoint with r->want's source port. 0, or -EEXIST where another one has it.
+ * Without room for it the flow goes without a mapping.
+ */
+static __always_inline int outside_claim(struct request *r)
+{
+	int err;
+
+	r->outside_key.port = r->want.sport;
+	err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
+	if (err == -EEXIST && r->take_over && !outside_take_over(r))
+		err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
+	if (err && err != -EEXIST) {
+		r->mapping = MAPPING_NONE;
+		err = 0;
+	}
+	return err;
+}
+
+/* The other half of a new mapping, whose outside endpoint is claimed. Another CPU may have been first. */
+static __always_inline void mapping_make(struct request *r)
+{
+	struct sweeper *sweeper = sweeper_get();
+	struct mapping m = { .flows = 1, .port = r->want.sport };
+
+	if (!bpf_map_update_elem(&mappings, &r->mapping_key, &m, BPF_NOEXIST)) {
+		if (sweeper && !bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY)) {
+			__sync_fetch_and_add(&sweeper->mappings, 1);
+			return;
+		}
+		bpf_map_delete_elem(&mappings, &r->mapping_key);
+	}
+	bpf_map_delete_elem(&outsides, &r->outside_key);
+	r->mapping = MAPPING_NONE;
+}
+
+/* Address-dependent filtering: the flow's remote end may answer from any port, while this flow lives. */
+static __always_inline void permit_add(struct request *r)
+{
+	__u32 *known, one = 1;
+
+	r->permit_key.outside = r->outside_key;
+	r->permit_key.outside.port = r->want.sport;
+	__builtin_memcpy(r->permit_key.remote, r->want.daddr, sizeof(r->permit_key.remote));
+	known = bpf_map_lookup_elem(&permits, &r->permit_key);
+	if (known)
+		__sync_fetch_and_add(known, 1);
+	else
+		bpf_map_update_elem(&permits, &r->permit_key, &one, BPF_NOEXIST);
+}
+
+static __always_inline void permit_remove(struct request *r, const struct flow_key *reply)
+{
+	__u32 *known;
+
+	endpoint_set(&r->permit_key.outside, reply, reply->daddr, reply->dport);
+	__builtin_memcpy(r->permit_key.remote, reply->saddr, sizeof(r->permit_key.remote));
+	known = bpf_map_lookup_elem(&permits, &r->permit_key);
+	if (known && __sync_fetch_and_add(known, -1) <= 1)
+		bpf_map_delete_elem(&permits, &r->permit_key);
+}
+
+/* ---- limits ---- */
+
+static __always_inline struct source *source_get(struct request *r, __u32 slot,
+						 const __be32 addr[4], int make)
+{
+	const struct source none = { 0 };
+	struct source *s;
+
+	__builtin_memcpy(r->source_key.addr, addr, sizeof(r->source_key.addr));
+	r->source_key.slot = slot;
+	r->source_key.family = r->p.tuple.family;
+	s = bpf_map_lookup_elem(&sources, &r->source_key);
+	if (s || !make)
+		return s;
+	bpf_map_update_elem(&sources, &r->source_key, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&sources, &r->source_key);
+}
+
+/* A second's worth at the most. Two CPUs at once may give one token twice. */
+static __always_inline int source_affords(const struct request *r, struct source *s, __u32 rate)
+{
+	__u32 idle = r->p.now - s->filled, more;
+
+	if (!s->filled || idle >= r->hz) {
+		s->tokens = rate;
+		s->filled = r->p.now;
+	} else {
+		more = (__u64)idle * rate / r->hz;
+		if (more) {
+			s->filled = r->p.now;
+			s->tokens = s->tokens + more > rate ? rate : s->tokens + more;
+		}
+	}
+	if (!s->tokens)
+		return 0;
+	s->tokens--;
+	return 1;
+}
+
+/* May the packet's source begin another flow under its rules? 0: yes, and it is counted. */
+static __always_inline int limit_hold(struct request *r)
+{
+	const struct request_limit *limit = &r->limit;
+	struct source *s;
+
+	if (!limit->flows && !limit->rate)
+		return 0;
+	s = source_get(r, limit->slot, r->p.tuple.saddr, 1);
+	if (!s)
+		return 0;
+	if (limit->rate && !source_affords(r, s, limit->rate))
+		return -1;
+	if (!limit->flows)
+		return 0;
+	if (__sync_fetch_and_add(&s->flows, 1) >= limit->flows) {
+		__sync_fetch_and_add(&s->flows, -1);
+		return -1;
+	}
+	r->flags |= FLOW_LIMITED;
+	return 0;
+}
+
+static __always_inline void limit_release(struct request *r, __u32 slot, const __be32 addr[4])
+{
+	struct source *s = slot ? source_get(r, slot, addr, 0) : NULL;
+
+	if (s && s->flows)
+		__sync_fetch_and_add(&s->flows, -1);
+}
+
+/*
+ * A flow is gone, or was not made: what it held is free. r->key and r->back are its keys, original
+ * and answering; r->rule_in and r->rule_out its rules.
+ */
+__attribute__((noinline)) int flow_gone(__u32 flags)
+{
+	struct request *r = request_get();
+	const struct outside *o;
+
+	if (!r)
+		return 0;
+	if (flags & FLOW_MAPPED) {
+		endpoint_set(&r->mapping_key.inside, &r->key, r->key.saddr, r->key.sport);
+		__builtin_memcpy(r->mapping_key.outside, r->back.daddr,
+				 sizeof(r->mapping_key.outside));
+		endpoint_set(&r->outside_key, &r->back, r->back.daddr, r->back.dport);
+		o = bpf_map_lookup_elem(&outsides, &r->outside_key);
+		if (o && o->filter & RULE_FILTER_ADDRESS)
+			permit_remove(r, &r->back);
+		mapping_release(&r->mapping_key);
+	}
+	if (flags & FLOW_MAPPED_BACK) {
+		endpoint_set(&r->mapping_key.inside, &r->back, r->back.saddr, r->back.sport);
+		__builtin_memcpy(r->mapping_key.outside, r->key.daddr,
+				 sizeof(r->mapping_key.outside));
+		mapping_release(&r->mapping_key);
+	}
+	if (flags & FLOW_LIMITED) {
+		limit_release(r, r->rule_in, r->key.saddr);
+		limit_release(r, r->rule_out, r->key.saddr);
+	}
+	return 0;
+}
+
+/*
+ * Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. The answering entry
+ * first: should the second step never come, what is left is an original entry, which the sweeper
+ * still has in its queue and ends. Who deletes the original entry frees what the flow held: no two
+ * can.
+ */
+static __always_inline void flow_end(struct request *r, int is_reply)
+{
+	const struct flow *f;
+	__u32 flags = 0;
+
+	r->key = is_reply ? r->peer : r->p.tuple;
+	r->back = is_reply ? r->p.tuple : r->peer;
+	f = request_flow(r, &r->key);
+	if (f) {
+		flags = f->flags & FLOW_HOLDS;
+		r->rule_in = f->rule_in;
+		r->rule_out = f->rule_out;
+	}
+	request_delete(r, &r->back);
+	if (!request_delete(r, &r->key) && flags)
+		flow_gone(flags);
+	r->rule_in = 0;
+	r->rule_out = 0;
+}
+
+#endif
