@@ -31,7 +31,7 @@ def takes(t, sender, packets, receiver, **changes):
 
 @case("X1", "16 ports, 32 flows: 16 work, the others are dropped and counted")
 def pool_empty(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(32)
     t.load(f"snat out eth0 udp from {f.innet} -> {f.at(f.pool1, '42000-42015')}")
     packets = [f.udp(f.client, f.server, port + i, 53) for i in range(32)]
     found = takes(t, t.client, packets, t.server, src=f.pool1)
@@ -218,7 +218,7 @@ def martian_destinations(t):
 
 @case("X3", "limit flows: what one source may have; others are not touched")
 def limit_flows(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(110)
     t.masquerade("limit flows 4")
     packets = [f.udp(f.client, f.server, port + i, 53) for i in range(10)]
     found = takes(t, t.client, packets, t.server, src=f.edge_out)
@@ -231,7 +231,7 @@ def limit_flows(t):
 
 @case("X3", "limit flows: those that have ended do not count")
 def limit_flows_ended(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(6)
     t.masquerade("limit flows 2", sets=("timeout unanswered 1s", "timeout udp 1s"))
     packets = [f.udp(f.client, f.server, port + i, 53) for i in range(6)]
     t.check(len(takes(t, t.client, packets[:3], t.server, src=f.edge_out)) == 2, "not 2 at first")
@@ -241,7 +241,7 @@ def limit_flows_ended(t):
 
 @case("X3", "limit rate: what one source may begin in a second; others are not touched")
 def limit_rate(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(110)
     t.masquerade("limit rate 5/s")
     packets = [f.udp(f.client, f.server, port + i, 53) for i in range(40)]
     found = takes(t, t.client, packets, t.server, src=f.edge_out)
@@ -252,7 +252,7 @@ def limit_rate(t):
 
 @case("X3", "limit flows of a forwarded port, for each outside source")
 def limit_dnat(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(6)
     t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 7001)} limit flows 3")
     for host, address in ((t.server, f.server), (t.server2, f.server2)):
         packets = [f.udp(address, f.edge_out, port + i, 7000) for i in range(6)]

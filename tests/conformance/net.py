@@ -185,6 +185,7 @@ class Network:
     def __init__(self, prefix):
         self.prefix, self.edge = prefix, f"{prefix}-edge"
         self.links, self.namespaces, self.number = [], [], 0
+        self.ports_seen = set()
         self.namespace(self.edge)
         run("ip", "-n", self.edge, "link", "set", "lo", "up")
         sysctl(self.edge, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1,
@@ -237,12 +238,19 @@ class Network:
                     return frames
             elif link and not is_chatter(data):
                 frames.append(Frame(link, data))
+                self.ports_seen.update(ports_of(data))
 
     def close(self):
         for link in self.links:
             link.close()
         for namespace in self.namespaces:
             subprocess.run(["ip", "netns", "delete", namespace], check=False)
+
+
+def ports_of(data):
+    """What may be the ports, or an echo's identifier, of a frame without options or tags."""
+    at = 54 if data[12] == 0x86 else 34
+    return struct.unpack(f"!{min(3, max(0, len(data) - at) // 2)}H", data[at:at + 6])
 
 
 def ether(dst, src, kind):

@@ -203,12 +203,16 @@ class Test:
         if frames:
             self.fail(f"it came through to {receiver.name}'s side:", *map(str, frames))
 
-    def port(self):
-        """A port that no case had before: even, and neither well-known nor of a local client."""
-        Test.last_port += 2
-        return Test.last_port
+    def port(self, count=2):
+        """The first, an even one, of so many ports that no host of any case had: those are not
+        given to others for a while, even if their flows have ended."""
+        first = Test.last_port
+        while any(port in self.net.ports_seen for port in range(first, first + count)):
+            first += 2
+        Test.last_port = first + count
+        return first
 
-    last_port = 5000
+    last_port = 5002
 
     def translated_error(self, sender, error, receiver, wanted):
         """An ICMP error comes out as another, one hop older, from the link layer on."""
