@@ -116,6 +116,7 @@ demo: setup
 	$(Q)scripts/demo
 
 include tests/bench/bench.mk
+include tests/differential/differential.mk
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd
