@@ -92,8 +92,7 @@ __attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 		if (verdict == VERDICT_CONTINUE && !in && !f->rule_in && f->rule_out)
 			return VERDICT_PASS_STRAY;
 		__builtin_memcpy(r->key.daddr, r->peer.saddr, sizeof(r->key.daddr));
-		if (!protocol_is_icmp(key->proto))
-			r->key.dport = r->peer.sport;
+		r->key.dport = r->peer.sport;
 	}
 	if (verdict == VERDICT_CONTINUE)
 		verdict = judge_stage(ctx, r, &r->key, STAGE_OUT, &out);

@@ -131,6 +131,33 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 #define OWNER_TRIES 4
 
 /*
+ * Is the source one that may not come in there? One of this host's own, or one that the routing table
+ * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
+ * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
+ */
+static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 ifindex)
+{
+	const struct iface *in = iface_find(ifindex);
+	struct bpf_fib_lookup *fib = &r->fib;
+	long route;
+
+	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
+		return 0;
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
+	fib->l4_protocol = r->p.tuple.proto;
+	fib->ifindex = ifindex;
+	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
+	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
+	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return 0;
+	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 1;
+	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+}
+
+/*
  * Would the flow's answers be taken for another's? A socket of this host waits for them; or, where
  * others will be sent to the same port, a dnat rule has it for a server.
  */
@@ -279,34 +306,6 @@ static __always_inline enum verdict begin_stateless(struct request *r)
 }
 
 /*
- * Is the source one that may not come in here? One of this host's own, or one that the routing table
- * has no way back to by this interface: RFC 3704's feasible paths. Where forwarding is off, nothing
- * can be asked, and nothing is forwarded: the stack looks at what is delivered.
- */
-static __always_inline int source_is_forged(void *ctx, struct request *r)
-{
-	const struct iface *in = iface_find(r->p.ifindex);
-	struct bpf_fib_lookup *fib = &r->fib;
-	__u32 flags = BPF_FIB_LOOKUP_OUTPUT;
-	long route;
-
-	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
-		return 0;
-	if (in->flags & IFACE_LOOSE_SOURCE)
-		flags = 0;
-	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
-	fib->l4_protocol = r->p.tuple.proto;
-	fib->ifindex = r->p.ifindex;
-	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
-	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
-	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), flags);
-	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return 0;
-	return route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH;
-}
-
-/*
  * dnat, redirect, static: the new destination decides the route, and the route the stage out. What
  * only static rules change needs no flow, and need not be its beginning.
  */
@@ -323,7 +322,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
-	if (source_is_forged(ctx, r))
+	if (source_is_forged(ctx, r, p->ifindex))
 		return VERDICT_DROP_MARTIAN;
 	r->rule_in = rule->slot;
 	if (!keeps)
@@ -441,13 +440,11 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 		return VERDICT_PASS_NO_RULE;
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (source_is_forged(skb, r))
+	if (source_is_forged(skb, r, p->ifindex))
 		return VERDICT_DROP_MARTIAN;
 	r->outside = *o;
 	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
 	r->want.dport = o->port;
-	if (protocol_is_icmp(r->want.proto))
-		r->want.sport = o->port;
 	r->taken_key.inside = r->outside_key;
 	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
 	r->taken_key.inside.port = o->port;
@@ -581,6 +578,8 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
+	else if (source_is_forged(skb, r, p->came_from))
+		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
 	segment_rule(r, rule);
 	verdict = translate_source(ROOM_OUT, p->ifindex);

@@ -4,7 +4,7 @@
 #define XFWD_PARSE_H
 
 #include "extension.h"
-#include "packet.h"
+#include "request.h"
 
 /* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
 #define PARSE_LENGTH (ETH_HLEN + 60 + (__u32)sizeof(struct tcphdr))
@@ -101,14 +101,16 @@ static __always_inline void parse_sctp(struct packet *p, struct sctphdr *sctp, v
 		p->shape |= PACKET_BEGINS;
 }
 
-/* Echo has an identifier, which stands for both ports. Everything else begins no flow. */
+/* Echo has an identifier, which stands for the requesting end's port. All else begins no flow. */
 static __always_inline void parse_echo(struct packet *p, struct icmphdr *icmp, int request)
 {
-	p->tuple.sport = icmp->id;
-	p->tuple.dport = icmp->id;
 	p->shape |= PACKET_PORTS;
-	if (request)
+	if (request) {
+		p->tuple.sport = icmp->id;
 		p->shape |= PACKET_BEGINS;
+	} else {
+		p->tuple.dport = icmp->id;
+	}
 }
 
 static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
@@ -255,7 +257,6 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	p->tuple.saddr[0] = ip->saddr;
 	p->tuple.daddr[0] = ip->daddr;
 	p->tuple.proto = ip->protocol;
-	p->id = ip->id;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
 	p->ip_check = ip->check;
@@ -285,8 +286,11 @@ static __always_inline void parse_extended(struct packet *p)
 	p->l4_offset = x.offset;
 	p->tuple.proto = x.next;
 	if (x.fragment) {
+		struct request *r = request_get();
+
 		p->shape |= PACKET_FRAGMENT;
-		p->id = x.id;
+		if (r)
+			r->fragment_id = x.id;
 	}
 	if (x.fragment & bpf_htons(IP6_OFFSET))
 		p->shape |= PACKET_NO_L4;

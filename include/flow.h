@@ -7,7 +7,8 @@
  * established packet costs one lookup. The two are found from each other without a link: the key of
  * the other entry is this entry's rewritten tuple with its two ends exchanged.
  *
- * Addresses and ports are in network byte order. For ICMP and ICMPv6 echo, both ports hold the identifier.
+ * Addresses and ports are in network byte order. For ICMP and ICMPv6 echo, the requesting end's
+ * port is the identifier, and the other's is 0: a request is no answer.
  * For protocols without ports both are 0. Times are the low 32 bits of jiffies.
  */
 #ifndef XFWD_FLOW_H

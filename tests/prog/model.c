@@ -136,8 +136,10 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 		p->begins = !p->broken && at[0] == 8;
 		p->error = !p->broken && (at[0] == 3 || at[0] == 11 || at[0] == 12);
 		p->has_ports = !p->broken && (at[0] == 8 || at[0] == 0);
-		if (p->has_ports)
-			p->tuple.sport = p->tuple.dport = read16(at + 4);
+		if (p->begins)
+			p->tuple.sport = read16(at + 4);
+		else if (p->has_ports)
+			p->tuple.dport = read16(at + 4);
 		return;
 	default:
 		p->has_ports = p->begins = true;
@@ -326,8 +328,6 @@ static bool changes_destination(const struct model_flow *flow, int d)
 {
 	struct tuple to = translated(flow, d);
 
-	if (to.proto == IPPROTO_ICMP) /* the identifier counts as the source's */
-		return to.daddr != flow->tuple[d].daddr;
 	return to.daddr != flow->tuple[d].daddr || to.dport != flow->tuple[d].dport;
 }
 
@@ -509,7 +509,7 @@ static void write_translation(struct walk *w, const struct tuple *to, bool forwa
 	if (w->p.later)
 		return;
 	if (to->proto == IPPROTO_ICMP) {
-		write16(at + 4, to->sport);
+		write16(at + 4, to->sport | to->dport); /* one of them is 0 */
 		write_check(w, out, 2, false);
 	} else if (has_real_ports(to)) {
 		write16(at, to->sport);
@@ -604,8 +604,6 @@ static struct port_choice port_choice(const struct tuple *tuple, const struct ru
 static void set_source_port(struct tuple *tuple, uint16_t port)
 {
 	tuple->sport = port;
-	if (tuple->proto == IPPROTO_ICMP)
-		tuple->dport = port;
 }
 
 static bool any_is_free(const struct walk *w, struct tuple leaves, const struct port_choice *c)
@@ -959,12 +957,12 @@ static enum verdict egress(struct walk *w)
 			return verdict;
 		flow = &w->m->flows[w->m->flow_count - 1];
 	}
-	if (changes_destination(flow, d))
+	to = translated(flow, d);
+	if (to.daddr != w->p.tuple.daddr)
 		return VERDICT_DROP_STRAY;
 	account(w, flow, d);
-	if (!changes_source(flow, d))
+	if (!changes_source(flow, d) && !changes_destination(flow, d))
 		return VERDICT_PASS_TRACKED;
-	to = translated(flow, d);
 	if (checksum_is_lost(w, &to))
 		return VERDICT_DROP_FRAGMENT;
 	write_translation(w, &to, false);
