@@ -106,8 +106,10 @@ static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 	f->used = packet_now(p);
 	f->packets++;
 	f->bytes += p->l3_length;
-	if (p->tuple.proto != IPPROTO_TCP || (p->shape & PACKET_NO_L4))
+	if (p->tuple.proto != IPPROTO_TCP || (p->shape & (PACKET_NO_L4 | PACKET_BAD_RESET)))
 		return;
+	if ((flags & (TCP_FLAG_ACK | TCP_FLAG_RST)) == TCP_FLAG_ACK)
+		f->ack_high = packet_ack_high(p);
 	if (flags & TCP_FLAG_SYN)
 		seen |= TCP_SEEN_SYN;
 	else if (flags & TCP_FLAG_ACK)

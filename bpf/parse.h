@@ -53,6 +53,7 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void *end, __u32 length)
 {
 	const __u8 opening = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN;
+	const __be16 *ack;
 
 	if ((void *)(tcp + 1) > end || tcp->doff < 5 || tcp->doff * 4U > length) {
 		p->shape |= PACKET_BAD_L4;
@@ -60,7 +61,8 @@ static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void
 	}
 	p->tuple.sport = tcp->source;
 	p->tuple.dport = tcp->dest;
-	p->tcp_flags = tcp->flags;
+	ack = (const __be16 *)&tcp->ack_seq;
+	p->tcp_flags = tcp->flags | (__u32)*ack << 16;
 	if (!(TCP_SANE_FLAGS >> (tcp->flags & 63) & 1)) {
 		p->shape |= PACKET_BAD_L4; /* of no flow; a rule may cover it */
 		return;
