@@ -488,11 +488,18 @@ static __always_inline int is_martian(const struct flow_key *key)
 	return address_is_no_source(key->saddr, key->family) && !stays_on_link(key);
 }
 
-/* Where nobody listens there is no answer to this but a refusal. */
-static __always_inline int asks_for_socket(const struct packet *p)
+/*
+ * To an address that is lent out: would the stack refuse a connection, which another may be opening
+ * from inside at the same time, or send the packet on, to where it came from?
+ */
+static __always_inline int is_nobodys(void *ctx, struct request *r)
 {
-	return (p->tuple.proto == IPPROTO_TCP && p->shape & PACKET_BEGINS) ||
-	       (p->tuple.proto == IPPROTO_UDP && p->shape & PACKET_PORTS);
+	const struct flow_key *key = &r->p.tuple;
+
+	if (key->proto == IPPROTO_TCP && r->p.shape & PACKET_BEGINS)
+		return !socket_exists(ctx, r, key);
+	route_find(ctx, r, key, 0);
+	return !route_is_local(&r->p) && r->p.hop.ifindex == r->p.ifindex;
 }
 
 /*
@@ -510,7 +517,7 @@ static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r
 	verdict = begin_inbound(ctx);
 	if (verdict != VERDICT_PASS_NO_RULE)
 		return verdict;
-	if (asks_for_socket(&r->p) && ruleset_pools() && !socket_exists(ctx, r, &r->p.tuple))
+	if (protocol_has_ports(r->p.tuple.proto) && ruleset_pools() && is_nobodys(ctx, r))
 		return VERDICT_DROP_UNSOLICITED;
 	return begin_tracked(ctx, r);
 }

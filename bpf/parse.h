@@ -127,14 +127,18 @@ static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
 	}
 }
 
-/* Types from 130 on: multicast listeners, neighbours, routers (RFC 4890 4.4 lists them). */
+/* Multicast listeners, neighbours, routers: of one link alone (RFC 4890 4.4.1). Bit n: type 128 + n. */
+#define ICMPV6_LINK_TYPES \
+	(0xfcULL << 0 | 3ULL << 8 | 7ULL << (141 - 128) | 3ULL << (148 - 128) | 7ULL << (151 - 128))
+
 static __always_inline void parse_icmp6(struct packet *p, struct icmphdr *icmp)
 {
 	if (icmp->type == ICMPV6_ECHO_REQUEST || icmp->type == ICMPV6_ECHO_REPLY)
 		parse_echo(p, icmp, icmp->type == ICMPV6_ECHO_REQUEST);
 	else if (icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB)
 		p->shape |= PACKET_ICMP_ERROR;
-	else
+	else if (icmp->type >= 128 && icmp->type < 128 + 64 &&
+		 ICMPV6_LINK_TYPES >> (icmp->type - 128) & 1)
 		p->shape |= PACKET_LINK_ONLY;
 }
 

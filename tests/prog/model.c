@@ -817,10 +817,15 @@ bool model_in_pool(const struct config *config, uint32_t addr)
 	return false;
 }
 
-static bool asks_for_socket(const struct walk *w)
+/* There are no sockets here: connections would be refused, and other packets sent back. */
+static bool is_nobodys(const struct walk *w)
 {
-	return (w->p.tuple.proto == IPPROTO_TCP && w->p.begins) ||
-	       (w->p.tuple.proto == IPPROTO_UDP && w->p.has_ports);
+	struct way way = route(w->p.tuple.daddr, w->p.length);
+
+	if (w->p.tuple.proto == IPPROTO_TCP && w->p.begins)
+		return true;
+	return has_real_ports(&w->p.tuple) && way.route != ROUTE_HERE &&
+	       way.iface == w->place.iface;
 }
 
 static enum verdict begin_ingress(struct walk *w)
@@ -831,8 +836,8 @@ static enum verdict begin_ingress(struct walk *w)
 	if (!rule && !w->xdp && is_no_source(w->p.tuple.saddr) && w->p.tuple.saddr &&
 	    !is_multicast(w->p.tuple.daddr))
 		return VERDICT_DROP_MARTIAN;
-	if (!rule && !w->xdp && asks_for_socket(w) && model_in_pool(w->m->config, w->p.tuple.daddr))
-		return VERDICT_DROP_UNSOLICITED; /* there is none here */
+	if (!rule && !w->xdp && model_in_pool(w->m->config, w->p.tuple.daddr) && is_nobodys(w))
+		return VERDICT_DROP_UNSOLICITED;
 	if (!rule)
 		return begin_untranslated(w, VERDICT_PASS_NO_RULE);
 	if (translates(rule))
