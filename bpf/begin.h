@@ -135,12 +135,16 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
  * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
  * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
  */
-static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 ifindex)
+static __always_inline int source_forged(void *ctx, __u32 ifindex)
 {
 	const struct iface *in = iface_find(ifindex);
-	struct bpf_fib_lookup *fib = &r->fib;
+	struct request *r = request_get();
+	struct bpf_fib_lookup *fib;
 	long route;
 
+	if (!r)
+		return 1;
+	fib = &r->fib;
 	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
 		return 0;
 	__builtin_memset(fib, 0, sizeof(*fib));
@@ -155,6 +159,22 @@ static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 
 	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 1;
 	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int source_forged_xdp(struct xdp_md *xdp, __u32 ifindex)
+{
+	return source_forged(xdp, ifindex);
+}
+
+__attribute__((noinline)) int source_forged_tc(struct __sk_buff *skb, __u32 ifindex)
+{
+	return source_forged(skb, ifindex);
+}
+
+static __always_inline int source_is_forged(void *ctx, __u32 ifindex, int xdp)
+{
+	return xdp ? source_forged_xdp(ctx, ifindex) : source_forged_tc(ctx, ifindex);
 }
 
 /*
@@ -322,7 +342,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
-	if (source_is_forged(ctx, r, p->ifindex))
+	if (source_is_forged(ctx, p->ifindex, xdp))
 		return VERDICT_DROP_MARTIAN;
 	r->rule_in = rule->slot;
 	if (!keeps)
@@ -440,7 +460,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 		return VERDICT_PASS_NO_RULE;
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (source_is_forged(skb, r, p->ifindex))
+	if (source_is_forged(skb, p->ifindex, 0))
 		return VERDICT_DROP_MARTIAN;
 	r->outside = *o;
 	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
@@ -607,7 +627,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
-	else if (source_is_forged(skb, r, p->came_from))
+	else if (source_is_forged(skb, p->came_from, 0))
 		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
 	segment_rule(r, rule);

@@ -142,24 +142,77 @@ static __always_inline __u16 port_candidate(const struct request *r, __u32 i, __
 	return r->port_min + other + 2 * ((start + i) % alike);
 }
 
+/* 0, -EEXIST where the i-th candidate is taken, or a negative errno of the map. */
+__attribute__((noinline)) int port_try(__u32 i, __u32 start)
+{
+	struct request *r = request_get();
+
+	if (!r)
+		return -ENOENT;
+	r->want.sport = bpf_htons(port_candidate(r, i, start));
+	return flow_claim_reply();
+}
+
+/* Of a large range, what was in use a moment ago mostly is so still. */
+#define TAKE_OVER_TRIES 16
+
 /* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno of the map. */
 __attribute__((noinline)) int flow_search_port(void)
 {
 	const struct settings *set = settings_get();
 	struct request *r = request_get();
-	__u32 width, start;
+	__u32 tries, start;
 	int err = -EEXIST;
 
 	if (!r || !set)
 		return -ENOENT;
-	width = r->port_max - r->port_min + 1U;
+	tries = r->port_max - r->port_min + 1U;
+	if (tries > XFWD_PORT_TRIES)
+		tries = r->take_over ? TAKE_OVER_TRIES : XFWD_PORT_TRIES;
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
 			      set->secret);
-	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
-		r->want.sport = bpf_htons(port_candidate(r, i, start));
-		err = flow_claim_reply();
+	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < tries; i++) {
+		err = port_try(i, start);
 		if (err != -EEXIST)
 			break;
+	}
+	return err;
+}
+
+/* What a search for a port is for; of a mapping, no destination. Never 0. */
+static __always_inline __u64 search_subject(const struct request *r)
+{
+	const struct flow_key *want = &r->want;
+	__u64 subject = (__u64)r->port_min << 8 | want->proto;
+
+	for (int i = 0; i < 4; i += 2)
+		subject = hash64(subject ^ ((__u64)want->saddr[i] << 32 | want->saddr[i + 1]));
+	if (r->mapping == MAPPING_NEW)
+		return subject | 1;
+	for (int i = 0; i < 4; i += 2)
+		subject = hash64(subject ^ ((__u64)want->daddr[i] << 32 | want->daddr[i + 1]));
+	return hash64(subject ^ want->dport) | 1;
+}
+
+/*
+ * Where there was no port a moment ago there is none now: a flood of new flows must not have the
+ * ports searched for each of them, but for one a jiffy, on each CPU.
+ */
+static __always_inline int search_port(struct request *r)
+{
+	__u64 subject = search_subject(r);
+	int err;
+
+	if (r->vain_at == packet_now(&r->p) && r->vain_subject == subject)
+		return -EEXIST;
+	err = flow_search_port();
+	if (err == -EEXIST && r->mapping == MAPPING_NEW) {
+		r->take_over = 1;
+		err = flow_search_port();
+	}
+	if (err == -EEXIST) {
+		r->vain_at = packet_now(&r->p);
+		r->vain_subject = subject;
 	}
 	return err;
 }
@@ -175,13 +228,8 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 
 	if (r->keep)
 		err = flow_claim_reply();
-	if (err == -EEXIST && r->choose && r->port_max >= r->port_min) {
-		err = flow_search_port();
-		if (err == -EEXIST && r->mapping == MAPPING_NEW) {
-			r->take_over = 1;
-			err = flow_search_port();
-		}
-	}
+	if (err == -EEXIST && r->choose && r->port_max >= r->port_min)
+		err = search_port(r);
 	if (!err)
 		return FLOW_CLAIMED;
 	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
