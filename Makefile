@@ -117,6 +117,7 @@ demo: setup
 
 include tests/bench/bench.mk
 include tests/differential/differential.mk
+include tests/fuzz/fuzz.mk
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd

@@ -36,28 +36,6 @@ static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
 	return VERDICT_CONTINUE;
 }
 
-/* The flow that the packet has, and r->peer set to its other key. */
-static __always_inline struct flow *known_find(struct request *r)
-{
-	const struct flow_key *key = &r->p.tuple;
-	struct flow4 *f4;
-	struct flow6 *f6;
-
-	if (key->family == FAMILY_IP4) {
-		flow_key_to4(key, &r->key4);
-		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
-		if (!f4)
-			return NULL;
-		flow_peer_key4(f4, key, &r->peer);
-		return &f4->flow;
-	}
-	f6 = bpf_map_lookup_elem(&flows6, key);
-	if (!f6)
-		return NULL;
-	flow_peer_key6(f6, key, &r->peer);
-	return &f6->flow;
-}
-
 /*
  * After a change of rules a flow is judged once more, on the next packet of its own direction. What
  * a rule now drops ends. TCP keeps its translation: moving a connection would break it. Others
@@ -75,7 +53,7 @@ __attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	f = known_find(r);
+	f = request_pair(r, &r->p.tuple);
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	key = &r->p.tuple;
@@ -172,7 +150,7 @@ static __always_inline int flow_is_over(void *ctx, struct request *r, struct flo
  */
 static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
 {
-	struct flow *f = r->p.shape & PACKET_PORTS ? known_find(r) : NULL;
+	struct flow *f = r->p.shape & PACKET_PORTS ? request_pair(r, &r->p.tuple) : NULL;
 	int is_reply;
 
 	r->mss = 0;

@@ -479,15 +479,47 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	return translate_claim(r);
 }
 
-/* What no rule covers. */
+/* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
+static __always_inline int stays_on_link(const struct flow_key *key)
+{
+	if (address_is_multicast(key->daddr, key->family))
+		return 1;
+	if (key->family == FAMILY_IP4)
+		return !key->saddr[0];
+	return address6_is_link_local(key->saddr) || address6_is_below(key->saddr, 0);
+}
+
+/* RFC 1812 5.3.7: the stack would not take it either, but say nothing of it. Not DHCP's, nor IPv6's. */
+static __always_inline int is_martian(const struct flow_key *key)
+{
+	return address_is_no_source(key->saddr, key->family) && !stays_on_link(key);
+}
+
+/* Where nobody listens there is no answer to this but a refusal. */
+static __always_inline int asks_for_socket(const struct packet *p)
+{
+	return (p->tuple.proto == IPPROTO_TCP && p->shape & PACKET_BEGINS) ||
+	       (p->tuple.proto == IPPROTO_UDP && p->shape & PACKET_PORTS);
+}
+
+/*
+ * What no rule covers. What belongs to nobody, at an address that a snat rule lends out, is met with
+ * silence, whether it is mapped or not, and whether the stack knows the address or would send it on.
+ */
 static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r, int xdp)
 {
 	enum verdict verdict;
 
 	if (xdp)
 		return outside_of(r) ? VERDICT_PASS_TO_TC : VERDICT_PASS_NO_RULE;
+	if (is_martian(&r->p.tuple))
+		return VERDICT_DROP_MARTIAN;
 	verdict = begin_inbound(ctx);
-	return verdict == VERDICT_PASS_NO_RULE ? begin_tracked(ctx, r) : verdict;
+	if (verdict != VERDICT_PASS_NO_RULE)
+		return verdict;
+	if (asks_for_socket(&r->p) && ruleset_pools() && !socket_exists(ctx, r, &r->p.tuple))
+		return VERDICT_DROP_UNSOLICITED;
+	return begin_tracked(ctx, r);
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
@@ -536,16 +568,6 @@ static __always_inline enum verdict begin_aside(struct request *r)
 	r->from_local = FLOW_TO_LOCAL;
 	verdict = translate_source(ROOM_NONE, 0);
 	return verdict == VERDICT_CONTINUE ? translate_claim(r) : verdict;
-}
-
-/* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
-static __always_inline int stays_on_link(const struct flow_key *key)
-{
-	if (address_is_multicast(key->daddr, key->family))
-		return 1;
-	if (key->family == FAMILY_IP4)
-		return !key->saddr[0];
-	return address6_is_link_local(key->saddr) || address6_is_below(key->saddr, 0);
 }
 
 /*

@@ -49,6 +49,27 @@ static __always_inline struct flow *request_flow(struct request *r, const struct
 	return bpf_map_lookup_elem(&flows4, &r->key4);
 }
 
+/* The entry under a key in a request, and r->peer set to the other key of its flow. */
+static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
+{
+	struct flow4 *f4;
+	struct flow6 *f6;
+
+	if (key->family == FAMILY_IP4) {
+		flow_key_to4(key, &r->key4);
+		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
+		if (!f4)
+			return NULL;
+		flow_peer_key4(f4, key, &r->peer);
+		return &f4->flow;
+	}
+	f6 = bpf_map_lookup_elem(&flows6, key);
+	if (!f6)
+		return NULL;
+	flow_peer_key6(f6, key, &r->peer);
+	return &f6->flow;
+}
+
 static __always_inline long request_delete(struct request *r, const struct flow_key *key)
 {
 	if (key->family != FAMILY_IP4)

@@ -230,15 +230,32 @@ __attribute__((noinline)) int flow_undo(void)
 	return 0;
 }
 
+/* Looks, for some microseconds, whether another CPU has just made the flow: the reply comes first. */
+#define AWAIT_ROUNDS 256
+
+__attribute__((noinline)) int flow_await(void)
+{
+	struct request *r = request_get();
+
+	if (!r)
+		return 0;
+	flow_key_reverse(&r->want, &r->key);
+	if (!request_pair(r, &r->key) || !key_equal(&r->peer, &r->p.tuple))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < AWAIT_ROUNDS; i++)
+		if (request_flow(r, &r->p.tuple))
+			return 1;
+	return 0;
+}
+
 /* The claim failed, or another CPU made the flow: what was held for it is free. */
 static __always_inline int flow_give_up(struct request *r, int claim)
 {
 	r->key = r->p.tuple;
 	flow_key_reverse(&r->want, &r->back);
 	flow_gone(r->flags | (r->mapping == MAPPING_KNOWN ? FLOW_MAPPED : 0));
-	if (claim == FLOW_NO_PORT && request_flow(r, &r->p.tuple))
-		return FLOW_EXISTS;
-	return claim;
+	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
 }
 
 /*

@@ -112,7 +112,8 @@ static bool read6(struct view *view, const uint8_t *data, size_t length)
 			view->offset = read16(at + 2) & 0xfff8;
 			view->fragment = true;
 			view->transport += 8;
-		} else if (view->ends.proto == IPPROTO_HOPOPTS ||
+		} else if ((view->ends.proto == IPPROTO_HOPOPTS &&
+			    view->transport == view->ip + 40) ||
 			   view->ends.proto == IPPROTO_DSTOPTS ||
 			   view->ends.proto == IPPROTO_ROUTING) {
 			view->transport += (at[1] + 1) * 8;

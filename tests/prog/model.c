@@ -805,11 +805,34 @@ static enum verdict begin_translated(struct walk *w, int at)
 	return create(w, &want);
 }
 
+bool model_in_pool(const struct config *config, uint32_t addr)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if (rule->kind == RULE_SNAT && addr >= ntohl(rule->target.addr_min.word[0]) &&
+		    addr <= ntohl(rule->target.addr_max.word[0]))
+			return true;
+	}
+	return false;
+}
+
+static bool asks_for_socket(const struct walk *w)
+{
+	return (w->p.tuple.proto == IPPROTO_TCP && w->p.begins) ||
+	       (w->p.tuple.proto == IPPROTO_UDP && w->p.has_ports);
+}
+
 static enum verdict begin_ingress(struct walk *w)
 {
 	int at = model_first_match(w->m->config, STAGE_IN, w->place.iface, &w->p.tuple);
 	const struct rule *rule = rule_at(w, at);
 
+	if (!rule && !w->xdp && is_no_source(w->p.tuple.saddr) && w->p.tuple.saddr &&
+	    !is_multicast(w->p.tuple.daddr))
+		return VERDICT_DROP_MARTIAN;
+	if (!rule && !w->xdp && asks_for_socket(w) && model_in_pool(w->m->config, w->p.tuple.daddr))
+		return VERDICT_DROP_UNSOLICITED; /* there is none here */
 	if (!rule)
 		return begin_untranslated(w, VERDICT_PASS_NO_RULE);
 	if (translates(rule))

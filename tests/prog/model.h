@@ -68,4 +68,7 @@ bool tuple_equal(const struct tuple *a, const struct tuple *b);
 /* "udp 10.0.0.2:5 -> 10.0.0.3:6", in one of a few buffers. */
 const char *tuple_text(const struct tuple *tuple);
 
+/* Is it an address that a snat rule lends out? */
+bool model_in_pool(const struct config *config, uint32_t addr);
+
 #endif
