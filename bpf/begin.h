@@ -300,10 +300,13 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
  * sender's own outside address (RFC 4787 R9), what the rules would make of it on its way out there,
  * or the address that was sent to. Otherwise the answer would go by a shorter way, untranslated.
  */
-static __always_inline enum verdict begin_hairpin(struct request *r)
+__attribute__((noinline)) int begin_hairpin(void)
 {
 	const struct rule_action *rule = NULL;
+	struct request *r = request_get();
 
+	if (!r)
+		return VERDICT_DROP_ERROR;
 	if (r->hairpin)
 		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
 	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
@@ -361,7 +364,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return verdict;
 	if (!r->rule_out && !r->to_local && rule->flags & RULE_HAIRPIN &&
 	    (r->hairpin || p->hop.ifindex == p->ifindex)) {
-		verdict = begin_hairpin(r);
+		verdict = begin_hairpin();
 		if (verdict != VERDICT_CONTINUE)
 			return verdict;
 	}
@@ -423,18 +426,22 @@ static __always_inline const struct outside *outside_of(struct request *r)
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);
 }
 
-/* The rule that made the mapping says what TCP may be told. */
-static __always_inline void segment_inbound(struct __sk_buff *skb, struct request *r)
+/*
+ * The rule that made the mapping says what TCP may be told. A function of its own to the verifier,
+ * for the stack's sake.
+ */
+__attribute__((noinline)) int segment_inbound(struct __sk_buff *skb)
 {
+	struct request *r = request_get();
 	const struct rule_action *rule;
 
-	if (r->p.tuple.proto != IPPROTO_TCP)
-		return;
+	if (!r || r->p.tuple.proto != IPPROTO_TCP)
+		return 0;
 	flow_key_reverse(&r->want, &r->back);
 	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_OUT, r->outside.ifindex);
 	if (rule && rule->slot == r->outside.slot)
 		segment_rule(r, rule);
-	segment_settle(skb);
+	return segment_settle(skb);
 }
 
 /*
@@ -480,7 +487,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	verdict = translate_source(ROOM_NONE, 0);
 	if (o->ifindex != p->ifindex) {
 		r->hairpin = o->ifindex;
-		verdict = begin_hairpin(r);
+		verdict = begin_hairpin();
 	}
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
@@ -488,7 +495,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (!m || mapping_hold(m))
 		return VERDICT_PASS_NO_RULE;
 	r->flags |= FLOW_MAPPED_BACK;
-	segment_inbound(skb, r);
+	segment_inbound(skb);
 	return translate_claim(r);
 }
 
