@@ -81,39 +81,6 @@ static __always_inline int flow_insert(struct request *r, const struct flow_key 
 	return bpf_map_update_elem(&flows4, &r->key4, &r->entry.flow4, BPF_NOEXIST);
 }
 
-/* What the flow holds, as its entries say it. */
-static __always_inline __u8 holds(const struct request *r)
-{
-	return r->flags | (r->mapping == MAPPING_NONE ? 0 : FLOW_MAPPED);
-}
-
-/*
- * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
- * its own to the verifier, so that the search for a port costs it one call a round.
- */
-__attribute__((noinline)) int flow_claim_reply(void)
-{
-	struct request *r = request_get();
-	int err;
-
-	if (!r)
-		return -ENOENT;
-	flow_key_reverse(&r->want, &r->key);
-	flow_key_reverse(&r->p.tuple, &r->back);
-	if (key_equal(&r->key, &r->p.tuple))
-		return -EEXIST; /* its own answer: another port is needed */
-	if (r->mapping == MAPPING_NEW) {
-		err = outside_claim(r);
-		if (err)
-			return err;
-	}
-	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
-	err = flow_insert(r, &r->key);
-	if (err && r->mapping == MAPPING_NEW)
-		bpf_map_delete_elem(&outsides, &r->outside_key);
-	return err;
-}
-
 /* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
 static __always_inline __u64 hash64(__u64 x)
 {
@@ -142,15 +109,41 @@ static __always_inline __u16 port_candidate(const struct request *r, __u32 i, __
 	return r->port_min + other + 2 * ((start + i) % alike);
 }
 
-/* 0, -EEXIST where the i-th candidate is taken, or a negative errno of the map. */
-__attribute__((noinline)) int port_try(__u32 i, __u32 start)
+/* What the flow holds, as its entries say it. */
+static __always_inline __u8 holds(const struct request *r)
+{
+	return r->flags | (r->mapping == MAPPING_NONE ? 0 : FLOW_MAPPED);
+}
+
+#define PORT_KEPT (~0U) /* no candidate: r->want as it is */
+
+/*
+ * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
+ * its own to the verifier, so that the search for a port costs it one call a round.
+ */
+__attribute__((noinline)) int flow_claim_reply(__u32 candidate, __u32 start)
 {
 	struct request *r = request_get();
+	int err;
 
 	if (!r)
 		return -ENOENT;
-	r->want.sport = bpf_htons(port_candidate(r, i, start));
-	return flow_claim_reply();
+	if (candidate != PORT_KEPT)
+		r->want.sport = bpf_htons(port_candidate(r, candidate, start));
+	flow_key_reverse(&r->want, &r->key);
+	flow_key_reverse(&r->p.tuple, &r->back);
+	if (key_equal(&r->key, &r->p.tuple))
+		return -EEXIST; /* its own answer: another port is needed */
+	if (r->mapping == MAPPING_NEW) {
+		err = outside_claim(r);
+		if (err)
+			return err;
+	}
+	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
+	err = flow_insert(r, &r->key);
+	if (err && r->mapping == MAPPING_NEW)
+		bpf_map_delete_elem(&outsides, &r->outside_key);
+	return err;
 }
 
 /* Of a large range, what was in use a moment ago mostly is so still. */
@@ -172,7 +165,7 @@ __attribute__((noinline)) int flow_search_port(void)
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
 			      set->secret);
 	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < tries; i++) {
-		err = port_try(i, start);
+		err = flow_claim_reply(i, start);
 		if (err != -EEXIST)
 			break;
 	}
@@ -227,7 +220,7 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 	int err = -EEXIST;
 
 	if (r->keep)
-		err = flow_claim_reply();
+		err = flow_claim_reply(PORT_KEPT, 0);
 	if (err == -EEXIST && r->choose && r->port_max >= r->port_min)
 		err = search_port(r);
 	if (!err)
