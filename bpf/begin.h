@@ -445,6 +445,46 @@ __attribute__((noinline)) int segment_inbound(struct __sk_buff *skb)
 }
 
 /*
+ * Between two hosts inside, whom filtering has each send first: has the other one? What it sent was
+ * refused, and left a flow as if it had gone out, whose answer this packet is. That flow makes way.
+ */
+static __always_inline int inbound_asked(struct request *r)
+{
+	const struct flow *f;
+	__u32 flags;
+
+	if (r->mapping != MAPPING_KNOWN)
+		return 0;
+	r->back = r->p.tuple;
+	__builtin_memcpy(r->back.saddr, r->want.saddr, sizeof(r->back.saddr));
+	r->back.sport = r->want.sport;
+	f = request_pair(r, &r->back);
+	if (!f || !(f->flags & FLOW_REPLY))
+		return 0;
+	flags = f->flags & FLOW_HOLDS;
+	r->key = r->peer;
+	request_delete(r, &r->back);
+	if (!request_delete(r, &r->key) && flags)
+		flow_gone(flags);
+	return 1;
+}
+
+/* Refused, but noted where it is a host inside that asks, and its packets could go no further anyway. */
+static __always_inline enum verdict inbound_refuse(struct __sk_buff *skb, struct request *r)
+{
+	route_find(skb, r, &r->p.tuple, 0);
+	if (r->hairpin && route_is_local(&r->p)) {
+		__builtin_memcpy(r->want.daddr, r->p.tuple.daddr, sizeof(r->want.daddr));
+		r->want.dport = r->p.tuple.dport;
+		r->to_local = FLOW_TO_LOCAL;
+		translate_claim(r);
+	} else if (r->mapping == MAPPING_KNOWN) {
+		mapping_release(&r->mapping_key);
+	}
+	return VERDICT_DROP_UNSOLICITED;
+}
+
+/*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
  * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
  * that both sides may open at once (RFC 5382 R4).
@@ -476,14 +516,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
 	r->taken_key.inside.port = o->port;
 	__builtin_memcpy(r->taken_key.outside, p->tuple.daddr, sizeof(r->taken_key.outside));
-	if (!inbound_permitted(r, o))
-		return VERDICT_DROP_UNSOLICITED;
 	r->rule_out = o->slot;
-	route_find(skb, r, &r->want, 0);
-	if (route_is_refused(p))
-		return VERDICT_DROP_UNREACHABLE;
-	if (route_is_local(p))
-		r->to_local = FLOW_TO_LOCAL;
 	verdict = translate_source(ROOM_NONE, 0);
 	if (o->ifindex != p->ifindex) {
 		r->hairpin = o->ifindex;
@@ -491,10 +524,14 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	}
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
+	if (!inbound_permitted(r, o) && !(r->hairpin && inbound_asked(r)))
+		return inbound_refuse(skb, r);
+	route_find(skb, r, &r->want, 0);
+	if (route_is_local(p))
+		r->to_local = FLOW_TO_LOCAL;
 	m = bpf_map_lookup_elem(&mappings, &r->taken_key);
-	if (!m || mapping_hold(m))
-		return VERDICT_PASS_NO_RULE;
-	r->flags |= FLOW_MAPPED_BACK;
+	if (m && !mapping_hold(m))
+		r->flags |= FLOW_MAPPED_BACK;
 	segment_inbound(skb);
 	return translate_claim(r);
 }

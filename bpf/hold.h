@@ -149,14 +149,19 @@ static __always_inline void mapping_make(struct request *r)
 	r->mapping = MAPPING_NONE;
 }
 
-/* Address-dependent filtering: the flow's remote end may answer from any port, while this flow lives. */
+/*
+ * Address-dependent filtering: the flow's remote end may answer from any port, while this flow lives.
+ * Of another mapping's host, it is the address that it has outside.
+ */
 static __always_inline void permit_add(struct request *r)
 {
 	__u32 *known, one = 1;
 
 	r->permit_key.outside = r->outside_key;
 	r->permit_key.outside.port = r->want.sport;
-	__builtin_memcpy(r->permit_key.remote, r->want.daddr, sizeof(r->permit_key.remote));
+	__builtin_memcpy(r->permit_key.remote,
+			 r->flags & FLOW_MAPPED_BACK ? r->p.tuple.daddr : r->want.daddr,
+			 sizeof(r->permit_key.remote));
 	known = bpf_map_lookup_elem(&permits, &r->permit_key);
 	if (known)
 		__sync_fetch_and_add(known, 1);
@@ -164,12 +169,12 @@ static __always_inline void permit_add(struct request *r)
 		bpf_map_update_elem(&permits, &r->permit_key, &one, BPF_NOEXIST);
 }
 
-static __always_inline void permit_remove(struct request *r, const struct flow_key *reply)
+static __always_inline void permit_remove(struct request *r, const __be32 remote[4])
 {
 	__u32 *known;
 
-	endpoint_set(&r->permit_key.outside, reply, reply->daddr, reply->dport);
-	__builtin_memcpy(r->permit_key.remote, reply->saddr, sizeof(r->permit_key.remote));
+	r->permit_key.outside = r->outside_key;
+	__builtin_memcpy(r->permit_key.remote, remote, sizeof(r->permit_key.remote));
 	known = bpf_map_lookup_elem(&permits, &r->permit_key);
 	if (known && __sync_fetch_and_add(known, -1) <= 1)
 		bpf_map_delete_elem(&permits, &r->permit_key);
@@ -263,7 +268,7 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 		endpoint_set(&r->outside_key, &r->back, r->back.daddr, r->back.dport);
 		o = bpf_map_lookup_elem(&outsides, &r->outside_key);
 		if (o && o->filter & RULE_FILTER_ADDRESS)
-			permit_remove(r, &r->back);
+			permit_remove(r, flags & FLOW_MAPPED_BACK ? r->key.daddr : r->back.saddr);
 		mapping_release(&r->mapping_key);
 	}
 	if (flags & FLOW_MAPPED_BACK) {

@@ -290,6 +290,7 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
 		      f ? f->port_delta : 0xffff);
 	flow_fill(r, &r->p.tuple, &r->want, flags & FLOW_TO_LOCAL);
+	r->entry.flow.flags |= FLOW_DNAT; /* also where only ports change, which the quote has */
 	if (quote_store(skb, &r->p, q, r->entry.flow.addr_delta))
 		return VERDICT_DROP_ERROR;
 	r->p.shape |= PACKET_NO_L4; /* nothing is left to change there */

@@ -860,6 +860,8 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 		if (counted_drop(j, VERDICT_DROP_RULE))
 			return EXCUSE_DROPPED_BY_RULE;
 	}
+	if (counted_drop(j, VERDICT_DROP_UNSOLICITED) && !rest[XFWD].count)
+		return EXCUSE_SILENT;
 	if (counted_drop(j, VERDICT_DROP_RULE) && !rest[XFWD].count &&
 	    is_answer(j, &view, &rest[KERNEL]))
 		return EXCUSE_DROPPED_ANSWER;

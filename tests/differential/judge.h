@@ -26,6 +26,7 @@
 	X(DROPPED_MALFORMED, "contradicts itself: xfwd drops what rules cover, and counts it") \
 	X(DROPPED_UNSUPPORTED, "a protocol that xfwd drops where it would have to leave as it is") \
 	X(DROPPED_BY_RULE, "xfwd's drop rules also cover what begins no connection") \
+	X(SILENT, "to an address that a snat rule lends out, and nobody's: xfwd says nothing") \
 	X(DROPPED_ANSWER, "answers of a connection that is not translated meet xfwd's drop rules") \
 	X(TRANSLATED_ECHO, \
 	  "a request where an answer is due, or the other way round: one tuple to xfwd") \
