@@ -2,6 +2,7 @@
 # make        build/xfwd            make V=1      show the commands
 # make test   every test            make demo     forward a port between namespaces and show it
 # make bench  compare with others   make bench-quick  the same in two minutes
+# make conformance  how a NAT has to behave: those tests, and the table in README.md
 # make install [PREFIX=/usr/local] [DESTDIR=]     make clean
 
 VERSION := 0.1.0
@@ -46,7 +47,7 @@ PROG_LIB := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/p
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all test demo install clean format check-format tests setup
+.PHONY: all test conformance demo install clean format check-format tests setup
 
 all: $(BUILD)/xfwd
 
@@ -105,6 +106,10 @@ setup:
 test: setup
 	$(Q)$(MAKE) --no-print-directory check-format all tests
 	$(Q)tests/run
+
+conformance: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/conformance/table.py
 
 demo: setup
 	$(Q)$(MAKE) --no-print-directory all

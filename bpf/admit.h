@@ -92,8 +92,7 @@ __attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 		if (verdict == VERDICT_CONTINUE && !in && !f->rule_in && f->rule_out)
 			return VERDICT_PASS_STRAY;
 		__builtin_memcpy(r->key.daddr, r->peer.saddr, sizeof(r->key.daddr));
-		if (!protocol_is_icmp(key->proto))
-			r->key.dport = r->peer.sport;
+		r->key.dport = r->peer.sport;
 	}
 	if (verdict == VERDICT_CONTINUE)
 		verdict = judge_stage(ctx, r, &r->key, STAGE_OUT, &out);
@@ -129,6 +128,7 @@ static __always_inline int flow_is_over(struct request *r, struct flow *f)
 
 	if (!peer || !set || flow_expired(set, r->p.tuple.proto, f, peer, 0))
 		return 1;
+	r->mss = f->flags & FLOW_REPLY ? f->mss : peer->mss;
 	if (!(f->flags & FLOW_REPLY))
 		flow_reopen(&r->p, f, peer);
 	return 0;
@@ -143,6 +143,8 @@ static __always_inline enum verdict admit_known(void *ctx, struct request *r, in
 	struct flow *f = r->p.shape & PACKET_PORTS ? known_find(r) : NULL;
 	int is_reply;
 
+	r->mss = 0;
+	r->mss_auto = 0;
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
@@ -150,6 +152,8 @@ static __always_inline enum verdict admit_known(void *ctx, struct request *r, in
 		flow_end(r, is_reply);
 		return VERDICT_PASS_NO_RULE;
 	}
+	if (xdp && r->mss && r->p.tcp_flags & TCP_FLAG_SYN)
+		return VERDICT_PASS_TO_TC;
 	if (f->generation == (__u16)r->p.generation || is_reply)
 		return VERDICT_CONTINUE;
 	return xdp ? VERDICT_PASS_TO_TC : flow_judge(ctx);

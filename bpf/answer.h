@@ -43,12 +43,12 @@ static __always_inline int answer_affordable(const struct request *r)
 	budget = bpf_map_lookup_elem(&answer_budgets, &zero);
 	if (!budget || !r->hz)
 		return 0;
-	idle = r->p.now - budget->filled;
+	idle = packet_now(&r->p) - budget->filled;
 	if (idle > r->hz)
 		idle = r->hz;
 	more = idle * ANSWERS_SECOND / r->hz;
 	if (more) {
-		budget->filled = r->p.now;
+		budget->filled = packet_now(&r->p);
 		budget->left += more;
 		if (budget->left > ANSWERS_BURST)
 			budget->left = ANSWERS_BURST;

@@ -8,7 +8,7 @@
 
 #include "account.h"
 #include "classify.h"
-#include "forward.h"
+#include "segment.h"
 #include "translate.h"
 
 /* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
@@ -77,8 +77,8 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 /*
  * Would a rule take the answer to this packet for the beginning of a flow? conntrack knows better,
  * from tracking all that passes; here only what needs it is tracked:
- * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP
- *   and echo begin nothing. Without a socket there will be no answer, and an outsider could make
+ * - coming in: UDP to a socket of this host, whose answer a source-NAT rule covers. (Answers of TCP,
+ *   SCTP and echo begin nothing. Without a socket there will be no answer, and an outsider could make
  *   flows at will.)
  * - going out: what a dnat rule would send astray when it is answered; and what was forwarded, by
  *   the firewall's leave then, from an interface where a source-NAT rule covers the way back.
@@ -101,7 +101,7 @@ __attribute__((noinline)) int answer_is_taken(struct __sk_buff *ctx)
 	}
 	if (p->came_from && answer_is_translated(p, &r->back, STAGE_OUT, p->came_from))
 		return 1;
-	if (protocol_is_icmp(p->tuple.proto) ||
+	if (protocol_is_icmp(p->tuple.proto) || p->tuple.proto == IPPROTO_SCTP ||
 	    (p->tuple.proto == IPPROTO_TCP && !(r->setting_flags & SETTING_TCP_LOOSE)))
 		return 0;
 	return answer_is_translated(p, &r->back, STAGE_IN, p->ifindex);
@@ -129,6 +129,33 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 
 /* Ports drawn again because somebody else answers there. */
 #define OWNER_TRIES 4
+
+/*
+ * Is the source one that may not come in there? One of this host's own, or one that the routing table
+ * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
+ * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
+ */
+static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 ifindex)
+{
+	const struct iface *in = iface_find(ifindex);
+	struct bpf_fib_lookup *fib = &r->fib;
+	long route;
+
+	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
+		return 0;
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
+	fib->l4_protocol = r->p.tuple.proto;
+	fib->ifindex = ifindex;
+	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
+	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
+	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return 0;
+	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 1;
+	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+}
 
 /*
  * Would the flow's answers be taken for another's? A socket of this host waits for them; or, where
@@ -208,6 +235,7 @@ __attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
 
 __attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
 {
+	segment_settle(skb);
 	return claim_unowned(skb, 0);
 }
 
@@ -241,6 +269,9 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 	}
 	*keeps = 1;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
+	if (segment_is_tc(r))
+		return VERDICT_PASS_TO_TC;
 	return translate_source(ROOM_OUT, r->p.hop.ifindex);
 }
 
@@ -257,6 +288,9 @@ static __always_inline enum verdict begin_hairpin(struct request *r)
 		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
 	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
 		r->rule_out = rule->slot;
+		segment_rule(r, rule);
+		if (segment_is_tc(r))
+			return VERDICT_PASS_TO_TC;
 		return translate_source(ROOM_OUT, r->hairpin);
 	}
 	__builtin_memcpy(r->want.saddr, r->p.tuple.daddr, sizeof(r->want.saddr));
@@ -269,34 +303,6 @@ static __always_inline enum verdict begin_stateless(struct request *r)
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local);
 	r->stateless = 1;
 	return VERDICT_CONTINUE;
-}
-
-/*
- * Is the source one that may not come in here? One of this host's own, or one that the routing table
- * has no way back to by this interface: RFC 3704's feasible paths. Where forwarding is off, nothing
- * can be asked, and nothing is forwarded: the stack looks at what is delivered.
- */
-static __always_inline int source_is_forged(void *ctx, struct request *r)
-{
-	const struct iface *in = iface_find(r->p.ifindex);
-	struct bpf_fib_lookup *fib = &r->fib;
-	__u32 flags = BPF_FIB_LOOKUP_OUTPUT;
-	long route;
-
-	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
-		return 0;
-	if (in->flags & IFACE_LOOSE_SOURCE)
-		flags = 0;
-	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
-	fib->l4_protocol = r->p.tuple.proto;
-	fib->ifindex = r->p.ifindex;
-	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
-	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
-	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), flags);
-	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return 0;
-	return route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH;
 }
 
 /*
@@ -316,7 +322,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
-	if (source_is_forged(ctx, r))
+	if (source_is_forged(ctx, r, p->ifindex))
 		return VERDICT_DROP_MARTIAN;
 	r->rule_in = rule->slot;
 	if (!keeps)
@@ -324,8 +330,9 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	else if (translate_destination() != VERDICT_CONTINUE)
 		return VERDICT_DROP_NO_ADDRESS;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	route_find(ctx, r, &r->want, xdp);
-	if (xdp && !forward_xdp_possible(p))
+	if (xdp && (!forward_xdp_possible(p) || r->mss))
 		return VERDICT_PASS_TO_TC;
 	if (route_is_refused(p))
 		return VERDICT_DROP_UNREACHABLE;
@@ -396,6 +403,20 @@ static __always_inline const struct outside *outside_of(struct request *r)
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);
 }
 
+/* The rule that made the mapping says what TCP may be told. */
+static __always_inline void segment_inbound(struct __sk_buff *skb, struct request *r)
+{
+	const struct rule_action *rule;
+
+	if (r->p.tuple.proto != IPPROTO_TCP)
+		return;
+	flow_key_reverse(&r->want, &r->back);
+	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_OUT, r->outside.ifindex);
+	if (rule && rule->slot == r->outside.slot)
+		segment_rule(r, rule);
+	segment_settle(skb);
+}
+
 /*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
  * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
@@ -419,13 +440,11 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 		return VERDICT_PASS_NO_RULE;
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (source_is_forged(skb, r))
+	if (source_is_forged(skb, r, p->ifindex))
 		return VERDICT_DROP_MARTIAN;
 	r->outside = *o;
 	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
 	r->want.dport = o->port;
-	if (protocol_is_icmp(r->want.proto))
-		r->want.sport = o->port;
 	r->taken_key.inside = r->outside_key;
 	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
 	r->taken_key.inside.port = o->port;
@@ -449,6 +468,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (!m || mapping_hold(m))
 		return VERDICT_PASS_NO_RULE;
 	r->flags |= FLOW_MAPPED_BACK;
+	segment_inbound(skb, r);
 	return translate_claim(r);
 }
 
@@ -558,7 +578,10 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
+	else if (source_is_forged(skb, r, p->came_from))
+		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
+	segment_rule(r, rule);
 	verdict = translate_source(ROOM_OUT, p->ifindex);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;

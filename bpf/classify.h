@@ -40,7 +40,7 @@ struct {
 
 static __always_inline int protocol_has_ports(__u8 proto)
 {
-	return proto == IPPROTO_TCP || proto == IPPROTO_UDP;
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP;
 }
 
 static __always_inline void query_key(struct rule_key *key, const struct rule_query *query)

@@ -82,7 +82,7 @@ static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 {
 	__u8 flags = p->tcp_flags, seen = 0;
 
-	f->used = p->now;
+	f->used = packet_now(p);
 	f->packets++;
 	f->bytes += p->l3_length;
 	if (p->tuple.proto != IPPROTO_TCP || (p->shape & PACKET_NO_L4))

@@ -45,7 +45,7 @@ static __always_inline void route_ask(void *ctx)
 	p = &r->p;
 	hop = &p->hop;
 	hop->generation =
-		lease_generation(p->now, r->hz); /* before: a change meanwhile outdates it */
+		lease_generation(packet_now(p), r->hz); /* before: a change meanwhile outdates it */
 	fib->l4_protocol = p->tuple.proto;
 	fib->sport = p->tuple.sport;
 	fib->tot_len = p->route_length;
@@ -120,7 +120,8 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	const struct port *port;
 	__u32 at = f->port;
 
-	if (!f->hop_generation || f->hop_generation != lease_generation(p->now, p->settings->hz))
+	if (!f->hop_generation ||
+	    f->hop_generation != lease_generation(packet_now(p), p->settings->hz))
 		return 0;
 	if (!packet_is_xdp(p) && p->l3_offset != ETH_HLEN)
 		return 0; /* it needs a link-layer header, which takes the gateway */
@@ -140,7 +141,7 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 static __always_inline void hop_use(const struct request *r)
 {
 	struct hop_key key = { .ifindex = r->p.hop.ifindex };
-	__u32 *last, now = r->p.now;
+	__u32 *last, now = packet_now(&r->p);
 
 	key.family = r->gateway_is_ip4 ? FAMILY_IP4 : FAMILY_IP6;
 	__builtin_memcpy(key.gateway, r->gateway, sizeof(key.gateway));

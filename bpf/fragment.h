@@ -11,12 +11,19 @@
 /* RFC 1122 3.3.2 keeps fragments for 60 to 120 seconds; Linux for 30. */
 #define FRAGMENT_SECONDS 30
 
-static __always_inline void fragment_key(const struct packet *p, struct fragment_key *key)
+static __always_inline void fragment_key(struct __sk_buff *skb, const struct request *r,
+					 struct fragment_key *key)
 {
+	const struct packet *p = &r->p;
+	__be16 id = 0;
+
 	__builtin_memset(key, 0, sizeof(*key));
 	__builtin_memcpy(key->saddr, p->tuple.saddr, sizeof(key->saddr));
 	__builtin_memcpy(key->daddr, p->tuple.daddr, sizeof(key->daddr));
-	key->id = p->id;
+	if (packet_is_ip4(p))
+		bpf_skb_load_bytes(skb, p->l3_offset + __builtin_offsetof(struct iphdr, id), &id,
+				   sizeof(id));
+	key->id = packet_is_ip4(p) ? id : r->fragment_id;
 	key->proto = p->tuple.proto;
 	key->family = p->tuple.family;
 }
@@ -35,7 +42,8 @@ struct {
 	__type(value, struct fragment_room);
 } fragment_rooms SEC(".maps");
 
-static __always_inline struct fragment_room *fragment_room(const struct request *r)
+static __always_inline struct fragment_room *fragment_room(struct __sk_buff *skb,
+							   const struct request *r)
 {
 	struct fragment_room *room;
 	__u32 zero = 0;
@@ -43,7 +51,7 @@ static __always_inline struct fragment_room *fragment_room(const struct request 
 	room = bpf_map_lookup_elem(&fragment_rooms, &zero);
 	if (!room)
 		return NULL;
-	fragment_key(&r->p, &room->key.datagram);
+	fragment_key(skb, r, &room->key.datagram);
 	room->key.number = 0;
 	return room;
 }
@@ -54,7 +62,7 @@ static __always_inline struct fragment *fragment_find(const struct request *r,
 {
 	struct fragment *known = bpf_map_lookup_elem(&fragments, &room->key.datagram);
 
-	return known && r->p.now - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
+	return known && packet_now(&r->p) - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
 }
 
 /* Keeps a frame that came too soon. VERDICT_HELD, or VERDICT_CONTINUE where there is no room for it. */
@@ -66,7 +74,7 @@ static __always_inline enum verdict fragment_hold(struct __sk_buff *skb, const s
 	if (r->p.l3_offset != ETH_HLEN || length < ETH_HLEN || length > HELD_FRAME ||
 	    bpf_skb_load_bytes(skb, 0, room->held.frame, length))
 		return VERDICT_CONTINUE;
-	room->held.seen = r->p.now;
+	room->held.seen = packet_now(&r->p);
 	room->held.length = length;
 	for (int i = 0; i < XFWD_HELD_OF_ONE; i++) {
 		room->key.number = i;
@@ -124,7 +132,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	room = fragment_room(r);
+	room = fragment_room(skb, r);
 	if (!room)
 		return VERDICT_DROP_ERROR;
 	if (!(r->p.shape & PACKET_NO_L4)) {
@@ -133,7 +141,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 		__builtin_memset(&room->fragment, 0, sizeof(room->fragment));
 		room->fragment.sport = r->p.tuple.sport;
 		room->fragment.dport = r->p.tuple.dport;
-		room->fragment.seen = r->p.now;
+		room->fragment.seen = packet_now(&r->p);
 		bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
 		return r->p.hook == HOOK_TC_INGRESS ? fragment_release(skb, room)
 						    : VERDICT_CONTINUE;
@@ -153,26 +161,26 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
  * translation: coming in it gets its new destination address, that the stack may route it; going
  * out, the rest is done to each fragment. Here it is noted what the destination was.
  */
-__attribute__((noinline)) int fragment_note_half(__be32 new_daddr)
+__attribute__((noinline)) int fragment_note_half(struct __sk_buff *skb, __be32 new_daddr)
 {
 	struct request *r = request_get();
 	struct fragment_room *room;
 
 	if (!r)
 		return -1;
-	room = fragment_room(r);
+	room = fragment_room(skb, r);
 	if (!room)
 		return -1;
 	room->key.datagram.daddr[0] = new_daddr;
 	room->fragment.sport = r->p.tuple.sport;
 	room->fragment.dport = r->p.tuple.dport;
-	room->fragment.seen = r->p.now;
+	room->fragment.seen = packet_now(&r->p);
 	room->fragment.daddr = r->p.tuple.daddr[0];
 	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
 }
 
 /* Going out: the tuple as it came in. 0, or -1 where nothing is known of it. */
-__attribute__((noinline)) int fragment_recall_half(void)
+__attribute__((noinline)) int fragment_recall_half(struct __sk_buff *skb)
 {
 	struct request *r = request_get();
 	struct fragment_room *room;
@@ -180,7 +188,7 @@ __attribute__((noinline)) int fragment_recall_half(void)
 
 	if (!r)
 		return -1;
-	room = fragment_room(r);
+	room = fragment_room(skb, r);
 	if (!room)
 		return -1;
 	known = fragment_find(r, room);

@@ -80,8 +80,6 @@ static __always_inline void mapping_begin(struct request *r, const struct rule_a
 		return;
 	r->mapping = MAPPING_KNOWN;
 	r->want.sport = m->port;
-	if (protocol_is_icmp(r->want.proto))
-		r->want.dport = m->port;
 	r->keep = 1;
 	r->choose = 0;
 }
@@ -198,15 +196,15 @@ static __always_inline struct source *source_get(struct request *r, __u32 slot,
 /* A second's worth at the most. Two CPUs at once may give one token twice. */
 static __always_inline int source_affords(const struct request *r, struct source *s, __u32 rate)
 {
-	__u32 idle = r->p.now - s->filled, more;
+	__u32 idle = packet_now(&r->p) - s->filled, more;
 
 	if (!s->filled || idle >= r->hz) {
 		s->tokens = rate;
-		s->filled = r->p.now;
+		s->filled = packet_now(&r->p);
 	} else {
 		more = (__u64)idle * rate / r->hz;
 		if (more) {
-			s->filled = r->p.now;
+			s->filled = packet_now(&r->p);
 			s->tokens = s->tokens + more > rate ? rate : s->tokens + more;
 		}
 	}

@@ -44,7 +44,7 @@ static __always_inline int quote_load(struct __sk_buff *skb, const struct packet
 {
 	__u32 length = p->l3_length - (p->l4_offset - p->l3_offset);
 
-	if (length < ICMP_HEADER + sizeof(struct iphdr) + 8)
+	if (length < ICMP_HEADER + sizeof(struct iphdr))
 		return -1;
 	if (length > ERROR_MAX)
 		length = ERROR_MAX;
@@ -67,12 +67,23 @@ static __always_inline int quote_checksum_right(const struct packet *p, const st
 	return csum_fold(sum) == 0xffff;
 }
 
+/* RFC 5508 R3 (a). */
+static __always_inline int quote_header_right(const struct packet *p, const struct icmp_quote *q)
+{
+	__u32 length = q->l4 & 60;
+
+	if (!packet_is_ip4(p) || !length)
+		return 1;
+	return csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)(q->bytes + ICMP_HEADER), length, 0)) ==
+	       0xffff;
+}
+
 /* The quoted IPv4 header into the tuple. 0, or -1 where nothing can be known of its flow. */
 static __always_inline int quote_ip4(struct icmp_quote *q, struct flow_key *tuple)
 {
 	const struct iphdr *ip = (const void *)(q->bytes + ICMP_HEADER);
 
-	q->l4 = ip->ihl * 4U;
+	q->l4 = ip->ihl * 4U & 60;
 	if (ip->version != 4 || q->l4 < sizeof(*ip) || ip->frag_off & bpf_htons(IP_OFFSET))
 		return -1;
 	tuple->saddr[0] = ip->saddr;
@@ -115,17 +126,19 @@ static __always_inline int quote_ports(const struct icmp_quote *q, struct flow_k
 	const __u8 *l4 = q->bytes + ICMP_HEADER + (q->l4 & 127);
 	__u8 type = l4[0];
 
+	if (!protocol_has_ports(tuple->proto) && !protocol_is_icmp(tuple->proto))
+		return 0;
 	if (q->length < ICMP_HEADER + q->l4 + 8)
 		return -1;
 	if (protocol_has_ports(tuple->proto)) {
 		tuple->sport = *(const __be16 *)l4;
 		tuple->dport = *(const __be16 *)(l4 + 2);
-	} else if (protocol_is_icmp(tuple->proto)) {
-		if (tuple->proto == IPPROTO_ICMP
-			    ? type != ICMP_ECHO && type != ICMP_ECHOREPLY
-			    : type != ICMPV6_ECHO_REQUEST && type != ICMPV6_ECHO_REPLY)
-			return -1;
-		tuple->sport = tuple->dport = *(const __be16 *)(l4 + 4);
+	} else if (type == (tuple->proto == IPPROTO_ICMP ? ICMP_ECHO : ICMPV6_ECHO_REQUEST)) {
+		tuple->sport = *(const __be16 *)(l4 + 4);
+	} else if (type == (tuple->proto == IPPROTO_ICMP ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY)) {
+		tuple->dport = *(const __be16 *)(l4 + 4);
+	} else {
+		return -1;
 	}
 	return 0;
 }
@@ -157,7 +170,7 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 	__u16 both = csum_delta_add(addr_delta, port_delta);
 	__u8 *l4 = q->head + (q->l4 & 124);
 
-	if (q->l4 > QUOTE_HEAD - 8)
+	if (q->l4 > QUOTE_HEAD - 8 || q->length < ICMP_HEADER + q->l4 + 8)
 		return;
 	if (protocol_has_ports(to->proto)) {
 		*(__be16 *)l4 = to->sport;
@@ -172,7 +185,7 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		*(__be16 *)((__u8 *)l4 + 4) = to->sport;
+		*(__be16 *)((__u8 *)l4 + 4) = to->sport | to->dport; /* one of them is 0 */
 		quote_checksum(q, 2, to->proto == IPPROTO_ICMP ? port_delta : both, 0);
 	}
 }
@@ -258,12 +271,12 @@ static __always_inline int error_static(struct request *r)
 	return 1;
 }
 
-/* The flow's translation of the error's own addresses, into r->want. */
-static __always_inline void error_addresses(struct request *r, __u8 flags)
+/* The flow's translation of the error's own addresses, into r->want: of those that it changes. */
+static __always_inline void error_addresses(struct request *r)
 {
-	if (flags & FLOW_SNAT)
+	if (!address_equal(r->peer.daddr, r->key.daddr))
 		__builtin_memcpy(r->want.saddr, r->peer.daddr, sizeof(r->want.saddr));
-	if (flags & FLOW_DNAT)
+	if (!address_equal(r->peer.saddr, r->key.saddr))
 		__builtin_memcpy(r->want.daddr, r->peer.saddr, sizeof(r->want.daddr));
 }
 
@@ -287,12 +300,13 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 		flags = f->flags;
 		if (!(flags & (FLOW_SNAT | FLOW_DNAT)))
 			return VERDICT_PASS_TRACKED;
-		error_addresses(r, flags);
+		error_addresses(r);
 	} else if (!error_static(r)) {
 		return VERDICT_PASS_NO_RULE;
 	}
 	/* it goes to whoever sent what it quotes, or somebody made it up */
-	if (!quote_checksum_right(&r->p, q) || !address_equal(r->p.tuple.daddr, r->key.saddr))
+	if (!quote_header_right(&r->p, q) || !quote_checksum_right(&r->p, q) ||
+	    !address_equal(r->p.tuple.daddr, r->key.saddr))
 		return VERDICT_DROP_MALFORMED;
 	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
 		      f ? f->port_delta : 0xffff);

@@ -127,8 +127,7 @@ struct packet {
 	__u32 came_from; /* at tc_egress; 0: made by this host */
 	const struct settings *settings;
 	__u32 generation; /* read once: the packet sees one ruleset, whatever changes meanwhile */
-	__u64 clock; /* jiffies */
-	__u32 now; /* the low half */
+	__u64 clock; /* jiffies; see packet_now() */
 	struct flow_key tuple;
 	struct next_hop hop;
 	__u32 shape;
@@ -136,7 +135,6 @@ struct packet {
 	__u32 l4_offset;
 	__u32 l3_length; /* bytes from the IP header on */
 	__u32 route_length; /* the longest datagram this will be on the wire: for GSO, one segment */
-	__be32 id; /* of the datagram that a fragment belongs to */
 	__be32 flow_info; /* IPv6: traffic class and flow label, where the header has them */
 	__u16 ip_check;
 	__u8 ttl;
@@ -187,6 +185,12 @@ static __always_inline void *packet_end(const struct packet *p)
 	if (packet_is_xdp(p))
 		return (void *)(long)packet_xdp(p)->data_end;
 	return (void *)(long)packet_skb(p)->data_end;
+}
+
+/* As times are kept everywhere else. */
+static __always_inline __u32 packet_now(const struct packet *p)
+{
+	return (__u32)p->clock;
 }
 
 static __always_inline int packet_is_ip4(const struct packet *p)

@@ -4,7 +4,7 @@
 #define XFWD_PARSE_H
 
 #include "extension.h"
-#include "packet.h"
+#include "request.h"
 
 /* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
 #define PARSE_LENGTH (ETH_HLEN + 60 + (__u32)sizeof(struct tcphdr))
@@ -84,14 +84,31 @@ static __always_inline void parse_udp(struct packet *p, struct udphdr *udp, void
 	p->shape |= PACKET_PORTS | PACKET_BEGINS;
 }
 
-/* Echo has an identifier, which stands for both ports. Everything else begins no flow. */
+/* An association begins with INIT, alone and with no tag yet (RFC 9260 8.5.1). */
+static __always_inline void parse_sctp(struct packet *p, struct sctphdr *sctp, void *end,
+				       __u32 length)
+{
+	if ((void *)(sctp + 1) > end || length < sizeof(*sctp)) {
+		p->shape |= PACKET_BAD_L4;
+		return;
+	}
+	p->tuple.sport = sctp->source;
+	p->tuple.dport = sctp->dest;
+	p->shape |= PACKET_PORTS;
+	if (sctp->chunk_type == SCTP_CHUNK_INIT && !sctp->vtag)
+		p->shape |= PACKET_BEGINS;
+}
+
+/* Echo has an identifier, which stands for the requesting end's port. All else begins no flow. */
 static __always_inline void parse_echo(struct packet *p, struct icmphdr *icmp, int request)
 {
-	p->tuple.sport = icmp->id;
-	p->tuple.dport = icmp->id;
 	p->shape |= PACKET_PORTS;
-	if (request)
+	if (request) {
+		p->tuple.sport = icmp->id;
 		p->shape |= PACKET_BEGINS;
+	} else {
+		p->tuple.dport = icmp->id;
+	}
 }
 
 static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
@@ -139,11 +156,16 @@ static __always_inline void parse_transport(struct packet *p, void *l4, void *en
 		parse_tcp(p, l4, end, length);
 	else if (proto == IPPROTO_UDP)
 		parse_udp(p, l4, end, length);
+	else if (proto == IPPROTO_SCTP)
+		parse_sctp(p, l4, end, length);
 	else if (proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		parse_icmp(p, l4, end, length);
 	else /* No ports: told apart by addresses and protocol alone. */
 		p->shape |= PACKET_PORTS | PACKET_BEGINS;
 }
+
+/* gso_size of a super-packet of SCTP, whose datagrams are of different lengths. */
+#define GSO_BY_FRAGS 0xffff
 
 /*
  * One datagram of a GSO super-packet, as it will be on the wire: what the path's MTU is about.
@@ -159,6 +181,9 @@ static __always_inline __u32 parse_route_length(const struct packet *p, void *l4
 	segment = packet_skb(p)->gso_size;
 	if (!segment)
 		return p->l3_length;
+	if (segment == GSO_BY_FRAGS)
+		return headers +
+		       sizeof(struct sctphdr); /* made for the path that its sender knows */
 	headers += sizeof(struct udphdr);
 	if (p->tuple.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = l4;
@@ -230,7 +255,6 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	p->tuple.saddr[0] = ip->saddr;
 	p->tuple.daddr[0] = ip->daddr;
 	p->tuple.proto = ip->protocol;
-	p->id = ip->id;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
 	p->ip_check = ip->check;
@@ -260,8 +284,11 @@ static __always_inline void parse_extended(struct packet *p)
 	p->l4_offset = x.offset;
 	p->tuple.proto = x.next;
 	if (x.fragment) {
+		struct request *r = request_get();
+
 		p->shape |= PACKET_FRAGMENT;
-		p->id = x.id;
+		if (r)
+			r->fragment_id = x.id;
 	}
 	if (x.fragment & bpf_htons(IP6_OFFSET))
 		p->shape |= PACKET_NO_L4;

@@ -66,7 +66,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	if (likely(p->shape & PACKET_PORTS))
 		f = flow_find(&p->tuple);
 	*found = f;
-	if (likely(f && p->now - f->used <= p->settings->timeout_least &&
+	if (likely(f && packet_now(p) - f->used <= p->settings->timeout_least &&
 		   !(p->tcp_flags & TCP_FLAG_SYN) &&
 		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
 		return VERDICT_CONTINUE;
@@ -116,10 +116,24 @@ static __always_inline enum verdict ingress_half(struct packet *p, const struct 
 {
 	__be32 daddr = ((const struct flow4 *)f)->daddr;
 
-	if (!request_new(p) || fragment_note_half(daddr) || rewrite_destination(p, daddr))
+	if (!request_new(p) || fragment_note_half(packet_skb(p), daddr) ||
+	    rewrite_destination(p, daddr))
 		return VERDICT_DROP_ERROR;
 	packet_skb(p)->tc_index = TC_INDEX_HALF;
 	return VERDICT_DELIVER;
+}
+
+/* Why the translation could not be written. */
+static __always_inline enum verdict rewrite_failed(const struct packet *p)
+{
+	return p->shape & PACKET_FRAGMENT ? VERDICT_DROP_FRAGMENT : VERDICT_DROP_ERROR;
+}
+
+/* A segment of a flow that is not translated: its size may be lowered all the same. 1: it was. */
+static __always_inline int tracked_rewrite(const struct packet *p)
+{
+	return !packet_is_xdp(p) && unlikely(p->tcp_flags & TCP_FLAG_SYN) &&
+	       segment_clamp(packet_skb(p), p->l4_offset) > 0;
 }
 
 /* The packet again as it came in, but for the fragments that it is in now. */
@@ -128,7 +142,7 @@ static __always_inline enum verdict egress_half(struct packet *p)
 	const struct request *r = request_new(p);
 	__be32 routed = p->tuple.daddr[0];
 
-	if (!r || fragment_recall_half())
+	if (!r || fragment_recall_half(packet_skb(p)))
 		return VERDICT_DROP_FRAGMENT;
 	p->tuple.daddr[0] = r->p.tuple.daddr[0];
 	p->tuple.sport = r->p.tuple.sport;
@@ -191,7 +205,7 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT))) {
 		if (!packet_is_xdp(p))
 			flow_account(p, f);
-		return VERDICT_PASS_TRACKED;
+		return tracked_rewrite(p) ? VERDICT_DELIVER : VERDICT_PASS_TRACKED;
 	}
 	if (!(f->flags & FLOW_TO_LOCAL))
 		ingress_route(p, f);
@@ -210,11 +224,21 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 		return ingress_half(p, f);
 	flow_account(p, f);
 	if (verdict == VERDICT_DELIVER)
-		return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_DELIVER;
+		return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_DELIVER;
 	if (rewrite(p, f, 1))
-		return VERDICT_DROP_ERROR;
+		return rewrite_failed(p);
 	*action = forward(p);
 	return VERDICT_FORWARD;
+}
+
+/* Only its port changes: routing is none the wiser. */
+static __always_inline int destination_stays(const struct packet *p, const struct flow *f)
+{
+	const struct flow6 *f6 = (const struct flow6 *)f;
+
+	if (packet_is_ip4(p))
+		return ((const struct flow4 *)f)->daddr == p->tuple.daddr[0];
+	return address_equal(f6->daddr, p->tuple.daddr);
 }
 
 static __always_inline enum verdict egress(struct packet *p)
@@ -244,12 +268,12 @@ static __always_inline enum verdict egress(struct packet *p)
 		return verdict;
 	if (!f) /* never; the verifier cannot tell */
 		return VERDICT_DROP_ERROR;
-	if (f->flags & FLOW_DNAT && !half)
+	if (f->flags & FLOW_DNAT && !half && !destination_stays(p, f))
 		return VERDICT_DROP_STRAY; /* routed for its old destination */
 	flow_account(p, f);
-	if (!(f->flags & FLOW_SNAT))
-		return VERDICT_PASS_TRACKED;
-	return rewrite(p, f, 0) ? VERDICT_DROP_ERROR : VERDICT_TRANSLATE;
+	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT)))
+		return tracked_rewrite(p) ? VERDICT_TRANSLATE : VERDICT_PASS_TRACKED;
+	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
 }
 
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */
@@ -316,7 +340,6 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 	p->generation = set->generation;
 	p->settings = set;
 	p->clock = bpf_jiffies64();
-	p->now = (__u32)p->clock;
 	verdict = parse_link(p, on, &ethertype);
 	if (verdict == VERDICT_CONTINUE)
 		verdict = pipeline_family(p, ethertype, action);

@@ -19,13 +19,6 @@ enum flow_claim {
 	FLOW_TABLE_FULL,
 };
 
-static __always_inline void flow_set_source(struct flow_key *key, __u16 port)
-{
-	key->sport = bpf_htons(port);
-	if (protocol_is_icmp(key->proto))
-		key->dport = key->sport; /* one identifier, not two ports */
-}
-
 static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
 {
 	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
@@ -43,7 +36,6 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 				      const struct flow_key *to, __u8 flags)
 {
 	struct flow *f = &r->entry.flow;
-	int icmp = protocol_is_icmp(from->proto);
 
 	__builtin_memset(&r->entry, 0, sizeof(r->entry));
 	if (from->family == FAMILY_IP4) {
@@ -55,19 +47,20 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 	}
 	f->sport = to->sport;
 	f->dport = to->dport;
-	f->addr_delta = csum_fold(
-		bpf_csum_diff((__be32 *)from->saddr, ADDRESSES, (__be32 *)to->saddr, ADDRESSES, 0));
-	f->port_delta = csum_delta16(from->sport, to->sport);
-	if (!icmp)
-		f->port_delta = csum_delta_add(f->port_delta, csum_delta16(from->dport, to->dport));
+	f->addr_delta = csum_delta_address((struct flow_key *)from, (struct flow_key *)to);
+	f->port_delta = csum_delta_add(csum_delta16(from->sport, to->sport),
+				       csum_delta16(from->dport, to->dport));
 	if (!address_equal(from->saddr, to->saddr) || from->sport != to->sport)
 		flags |= FLOW_SNAT;
-	if (!address_equal(from->daddr, to->daddr) || (from->dport != to->dport && !icmp))
+	if (!address_equal(from->daddr, to->daddr) || from->dport != to->dport)
 		flags |= FLOW_DNAT;
 	f->flags = flags;
 	f->used = jiffies_now();
 	f->generation = (__u16)r->p.generation;
-	f->serial = r->serial;
+	if (flags & FLOW_REPLY)
+		f->mss = r->mss;
+	else
+		f->serial = r->serial;
 	f->rule_in = r->rule_in;
 	f->rule_out = r->rule_out;
 }
@@ -162,7 +155,7 @@ __attribute__((noinline)) int flow_search_port(void)
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
 			      set->secret);
 	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
-		flow_set_source(&r->want, port_candidate(r, i, start));
+		r->want.sport = bpf_htons(port_candidate(r, i, start));
 		err = flow_claim_reply();
 		if (err != -EEXIST)
 			break;

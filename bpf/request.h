@@ -22,6 +22,7 @@ struct request_limit {
 
 struct request {
 	struct packet p; /* as it came; without pointers */
+	__be32 fragment_id; /* IPv6: of the datagram that a fragment belongs to */
 	__u32 setting_flags; /* SETTING_… */
 	__u32 hz; /* jiffies a second */
 	__be32 gateway[4]; /* of p.hop, when it was looked up */
@@ -43,6 +44,9 @@ struct request {
 	struct request_limit limit;
 	__u32 hairpin; /* the outside interface whose address an inside host has sent to */
 	__u32 serial;
+	__u16 mss; /* the largest TCP segment that may be announced; 0: any */
+	__u8 mss_auto; /* and no more than the routes leave */
+	__u8 pad2;
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
 	/* room to work in */
@@ -112,7 +116,7 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->setting_flags = p->settings->flags;
 	r->hz = p->settings->hz;
 	r->p.generation = p->generation;
-	r->p.now = p->now;
+	r->p.clock = p->clock;
 	request_tuple(&r->p.tuple, &p->tuple);
 	request_tuple(&r->want, &p->tuple);
 	r->p.hop.route = p->hop.route;
@@ -121,7 +125,6 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->p.l4_offset = p->l4_offset;
 	r->p.l3_length = p->l3_length;
 	r->p.route_length = p->route_length;
-	r->p.id = p->id;
 	r->p.flow_info = p->flow_info;
 	r->p.ttl = p->ttl;
 	r->p.tos = p->tos;

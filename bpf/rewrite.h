@@ -8,8 +8,9 @@
 #ifndef XFWD_REWRITE_H
 #define XFWD_REWRITE_H
 
-#include "checksum.h"
+#include "crc32c.h"
 #include "packet.h"
+#include "segment.h"
 
 /* struct iphdr from ttl on: all that changes, in one piece. */
 struct ip4_tail {
@@ -79,6 +80,70 @@ static __always_inline int rewrite_ip6(const struct packet *p, const struct flow
 	return err;
 }
 
+/*
+ * SCTP's checksum covers the ports, no addresses, and all that follows. A field of 0 holds none: it
+ * is still to be computed (CHECKSUM_PARTIAL), or the two ends have agreed to do without (RFC 9653).
+ */
+
+/* A function of its own to the verifier. */
+__attribute__((noinline)) __u32 sctp_change(__u32 from, __u32 to, __u32 length)
+{
+	return crc32c_change(from, to, length);
+}
+
+/* What the checksum is of; 0 where that is not known, and so nothing of how it changes. */
+static __always_inline __u32 sctp_length(const struct packet *p)
+{
+	return p->shape & PACKET_FRAGMENT ? 0 : p->l3_length - (p->l4_offset - p->l3_offset);
+}
+
+static __always_inline int rewrite_sctp_xdp(const struct packet *p, __u32 to)
+{
+	struct sctphdr *sctp = packet_l4(p);
+	__u32 change;
+
+	if ((void *)(sctp + 1) > packet_end(p))
+		return -1;
+	change = sctp_change(*(__u32 *)&sctp->source, to, sctp_length(p));
+	sctp = packet_l4(p);
+	if ((void *)(sctp + 1) > packet_end(p))
+		return -1;
+	*(__u32 *)&sctp->source = to;
+	if (sctp->checksum)
+		sctp->checksum ^= change;
+	return 0;
+}
+
+__attribute__((noinline)) int rewrite_sctp_tc(struct __sk_buff *skb, __u32 at, __u32 to,
+					      __u32 length)
+{
+	struct {
+		__u32 ports;
+		__be32 vtag;
+		__u32 checksum;
+	} head;
+
+	if (bpf_skb_load_bytes(skb, at, &head, sizeof(head)))
+		return -1;
+	if (head.ports == to)
+		return 0;
+	if (head.checksum && !length)
+		return -1;
+	if (head.checksum)
+		head.checksum ^= crc32c_change(head.ports, to, length);
+	head.ports = to;
+	return bpf_skb_store_bytes(skb, at, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM);
+}
+
+static __always_inline __u32 ports_word(const struct flow *f)
+{
+	__be16 pair[2] = { f->sport, f->dport };
+	__u32 word;
+
+	__builtin_memcpy(&word, pair, sizeof(word));
+	return word;
+}
+
 static __always_inline int rewrite_transport_xdp(const struct packet *p, const struct flow *f)
 {
 	__u16 both = csum_delta_add(f->addr_delta, f->port_delta);
@@ -105,10 +170,12 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 
 		if ((void *)(icmp + 1) > end)
 			return -1;
-		icmp->id = f->sport;
+		icmp->id = f->sport | f->dport; /* one of them is 0 */
 		/* only ICMPv6 has a pseudo header */
 		icmp->checksum =
 			csum_replace(icmp->checksum, packet_is_ip4(p) ? f->port_delta : both);
+	} else if (p->tuple.proto == IPPROTO_SCTP) {
+		return rewrite_sctp_xdp(p, ports_word(f));
 	}
 	return 0;
 }
@@ -122,6 +189,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	int err;
 
 	if (p->tuple.proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		pair[0] |= pair[1]; /* one of them is 0 */
 		check = at + __builtin_offsetof(struct icmphdr, checksum);
 		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), pair,
 					  sizeof(pair[0]), 0);
@@ -134,6 +202,8 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	} else if (p->tuple.proto == IPPROTO_UDP) {
 		check = at + __builtin_offsetof(struct udphdr, check);
 		mangled = BPF_F_MARK_MANGLED_0;
+	} else if (p->tuple.proto == IPPROTO_SCTP) {
+		return rewrite_sctp_tc(skb, at, ports_word(f), sctp_length(p));
 	} else {
 		return 0;
 	}
@@ -142,6 +212,8 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 		err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR | mangled);
 	if (!err)
 		err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, mangled);
+	if (!err && unlikely(p->tcp_flags & TCP_FLAG_SYN) && segment_clamp(skb, at) < 0)
+		err = -1;
 	return err;
 }
 
@@ -178,7 +250,7 @@ static __always_inline int rewrite(const struct packet *p, const struct flow *f,
 }
 
 /*
- * Does the field hold only the pseudo header's sum, as in a CHECKSUM_PARTIAL skb that a device runs
+ * Does the field hold only the pseudo header's sum (SCTP: nothing), as in a CHECKSUM_PARTIAL skb that a device runs
  * XDP on? One computed checksum in 65536 looks the same, and takes the tc path with no harm.
  */
 static __always_inline int checksum_is_partial(const struct packet *p)
@@ -198,6 +270,10 @@ static __always_inline int checksum_is_partial(const struct packet *p)
 		if ((void *)(udp + 1) > end)
 			return 1;
 		check = udp->check;
+	} else if (p->tuple.proto == IPPROTO_SCTP) {
+		struct sctphdr *sctp = packet_l4(p);
+
+		return (void *)(sctp + 1) > end || !sctp->checksum;
 	} else {
 		return 0;
 	}

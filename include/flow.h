@@ -7,7 +7,8 @@
  * established packet costs one lookup. The two are found from each other without a link: the key of
  * the other entry is this entry's rewritten tuple with its two ends exchanged.
  *
- * Addresses and ports are in network byte order. For ICMP and ICMPv6 echo, both ports hold the identifier.
+ * Addresses and ports are in network byte order. For ICMP and ICMPv6 echo, the requesting end's
+ * port is the identifier, and the other's is 0: a request is no answer.
  * For protocols without ports both are 0. Times are the low 32 bits of jiffies.
  */
 #ifndef XFWD_FLOW_H
@@ -77,7 +78,12 @@ struct flow {
 	__u64 bytes; /* layer 3 bytes */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__u16 pad;
-	__u32 serial; /* of the one key in the sweeper's queue that stands for this flow */
+	union {
+		/* original: of the one key in the sweeper's queue that stands for this flow */
+		__u32 serial;
+		/* answering: the largest TCP segment that either end may be told; 0: any */
+		__u32 mss;
+	};
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
@@ -153,6 +159,7 @@ struct held {
 	X(TCP_ESTABLISHED, "tcp", 7440) \
 	X(TCP_CLOSING, "tcp-closing", 240) \
 	X(UDP, "udp", 300) \
+	X(SCTP, "sctp", 7440) \
 	X(ICMP, "icmp", 60) \
 	X(OTHER, "other", 600) \
 	X(UNANSWERED, "unanswered", 120)
@@ -184,6 +191,8 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 		return TIMEOUT_TCP_OPENING;
 	case 17: /* UDP */
 		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+	case 132: /* SCTP */
+		return reply->packets ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
 	case 1: /* ICMP */
 	case 58: /* ICMPv6 */
 		return TIMEOUT_ICMP;

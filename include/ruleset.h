@@ -135,7 +135,6 @@ struct settings {
 	__u32 hz; /* jiffies a second */
 	__u32 timeout[TIMEOUT_COUNT]; /* jiffies */
 	__u32 timeout_least; /* the shortest of them: no flow used since then can have expired */
-	__u32 pad;
 	__u64 secret; /* ports are drawn with it */
 };
 

@@ -32,7 +32,8 @@
 	X(DROP_MALFORMED, "malformed", "a header is cut short or contradicts itself") \
 	X(DROP_MARTIAN, "martian", "an address that may not come from a wire") \
 	X(DROP_STRAY, "stray_dropped", "begins no flow, and may not leave untranslated") \
-	X(DROP_FRAGMENT, "fragment", "a fragment whose first part was not seen") \
+	X(DROP_FRAGMENT, "fragment", \
+	  "a fragment whose first part was not seen, or whose checksum cannot be kept right") \
 	X(DROP_UNSUPPORTED, "unsupported", \
 	  "a protocol that cannot be translated, and may not leave as it is") \
 	X(DROP_UNSOLICITED, "unsolicited", \

@@ -176,14 +176,22 @@ static void address_text(const struct flow_key *key, const __be32 addr[4],
 	inet_ntop(key->family == FAMILY_IP4 ? AF_INET : AF_INET6, addr, text, INET6_ADDRSTRLEN);
 }
 
+/* Echo has one identifier for both ends; only the requesting one's port has it. */
+static int port_shown(const struct flow_key *key, __be16 port)
+{
+	if (key->proto == IPPROTO_ICMP || key->proto == IPPROTO_ICMPV6)
+		port = key->sport | key->dport;
+	return ntohs(port);
+}
+
 static json_t *tuple_json(const struct flow_key *key)
 {
 	char src[INET6_ADDRSTRLEN], dst[INET6_ADDRSTRLEN];
 
 	address_text(key, key->saddr, src);
 	address_text(key, key->daddr, dst);
-	return json_pack("{s:s, s:i, s:s, s:i}", "src", src, "sport", ntohs(key->sport), "dst", dst,
-			 "dport", ntohs(key->dport));
+	return json_pack("{s:s, s:i, s:s, s:i}", "src", src, "sport", port_shown(key, key->sport),
+			 "dst", dst, "dport", port_shown(key, key->dport));
 }
 
 static int flow_json(const struct flow_view *flow, void *context)
@@ -211,7 +219,8 @@ static void tuple_text(const struct flow_key *key, char *text, size_t size)
 
 	address_text(key, key->saddr, src);
 	address_text(key, key->daddr, dst);
-	snprintf(text, size, form, src, ntohs(key->sport), dst, ntohs(key->dport));
+	snprintf(text, size, form, src, port_shown(key, key->sport), dst,
+		 port_shown(key, key->dport));
 }
 
 static int flow_line(const struct flow_view *flow, void *context)

@@ -277,6 +277,19 @@ struct udphdr {
 	__sum16 check;
 };
 
+/* With the first chunk's header. */
+struct sctphdr {
+	__be16 source;
+	__be16 dest;
+	__be32 vtag;
+	__u32 checksum; /* little-endian */
+	__u8 chunk_type;
+	__u8 chunk_flags;
+	__be16 chunk_length;
+};
+
+#define SCTP_CHUNK_INIT	1
+
 struct icmphdr {
 	__u8 type;
 	__u8 code;

@@ -179,9 +179,12 @@ def wrong_header(t):
 def one_hop(t):
     f, port = t.f, t.port()
     t.masquerade()
+    before = t.edge.xdp_forwarded() if t.xfwd else 0
     for _ in range(2):
         t.out(f.udp(f.client, f.server, port, 53, ttl=2))
         t.back(f.udp(f.server, f.edge_out, 53, port, ttl=255))
+    if t.xfwd and t.mode == "native":
+        t.check(t.edge.xdp_forwarded() == before + 3, "XDP has not forwarded what it should")
     dnat(t)
     t.forward(t.server, f.udp(f.server, f.edge_out, port, 7000, ttl=2), t.client, dst=f.client,
               dport=7001)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """ICMP errors and queries: I."""
 from scapy.layers.inet import IPOption_NOP, UDP
+from scapy.layers.inet6 import IPv6ExtHdrFragment
+from scapy.packet import Raw
 
 from cases import case
 from packets import ANY, ports
@@ -86,6 +88,24 @@ for KIND in ("UDP", "TCP", "echo"):
             about_reply(t, kind, octets)
 
 
+@case("I1", "about a connection of which both ends are translated")
+def both_ends(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 53)}",
+           f"masquerade out eth1 {'ipv6 ' if f.is6 else ''}to {f.client}")
+    sent = f.udp(f.server, f.edge_out, port, 7000, b"question" * 5)
+    seen = t.forward(t.server, sent, t.client, src=f.edge_in, dst=f.client, dport=53)
+    for octets in (8, None):
+        t.translated_error(t.client, f.error(f.client, f.edge_in, "port",
+                                             f.quote(seen, octets, seen)),
+                           t.server, f.error(f.edge_out, f.server, "port",
+                                             f.quote(sent, octets, seen)))
+    answer = f.udp(f.client, f.edge_in, 53, port, b"answer" * 5)
+    seen = t.forward(t.client, answer, t.server, src=f.edge_out, dst=f.server, sport=7000)
+    t.translated_error(t.server, f.error(f.server, f.edge_out, "port", f.quote(seen, 8, seen)),
+                       t.client, f.error(f.edge_in, f.client, "port", f.quote(answer, 8, seen)))
+
+
 @case("I1", "about a packet with IPv4 options", families=(4,))
 def quoted_options(t):
     f, port = t.f, t.port()
@@ -159,6 +179,19 @@ def unknown_from_inside(t):
     for quoted in (f.udp(f.server, f.client, 53, 4999), f.tcp(f.server, f.client, 80, 4999),
                    f.udp(f.server2, f.edge_out, 53, 4999)):
         t.blocked(t.client, f.error(f.client, f.server, "port", f.quote(quoted, 8)), t.server)
+
+
+@case("I2", "about a later fragment, whose data are no ports: not let in")
+def quoted_fragment(t):
+    f = t.f
+    _, seen, port = known(t)
+    data = bytes(seen)[f.header:]
+    if f.is6:
+        quoted = f.ip(f.edge_out, f.server) / IPv6ExtHdrFragment(nh=17, offset=185, id=5) / Raw(data)
+    else:
+        quoted = f.ip(f.edge_out, f.server, proto=17, flags=0, frag=185) / Raw(data)
+    t.blocked(t.server, f.error(f.server, f.edge_out, "ttl", bytes(quoted)), t.client)
+    t.back(f.udp(f.server, f.edge_out, 53, port))
 
 
 @case("I2", "cut short in the quoted packet: dropped, and counted")

@@ -43,7 +43,7 @@ def one_port_in_spite_of_others(t):
 
 @case("M1", "mapping endpoint-dependent: one outside port serves several destinations")
 def endpoint_dependent(t):
-    f, port = t.f, t.port()
+    f, port = t.f, t.port(8)
     t.load(f"snat out eth0 udp from {f.innet} -> {f.at(f.pool1, '40000-40003')} "
            "mapping endpoint-dependent")
     for number in range(8):
@@ -135,7 +135,7 @@ def unpredictable(t):
 
 @case("M5", "a port whose mapping has ended is not given to another host at once")
 def no_quick_reuse(t):
-    f, port, half = t.f, t.port(), 24
+    f, port, half = t.f, t.port(24), 24
     t.load(f"snat out eth0 udp from {f.innet} -> {f.at(f.pool1, '41000-41063')}",
            sets=("timeout udp 1s", "timeout unanswered 1s"))
 
@@ -147,6 +147,18 @@ def no_quick_reuse(t):
     t.all_flows_end()
     again = used & take(f.client2, port)
     t.check(not again, f"of {half} ports, {len(again)} were given away again")
+
+
+@case("M5", "but it is, where there is no other")
+def reuse_if_needed(t):
+    f, port = t.f, t.port(4)
+    t.load(f"snat out eth0 udp from {f.innet} -> {f.at(f.pool1, '41100-41103')}",
+           sets=("timeout udp 1s", "timeout unanswered 1s"))
+    for address in (f.client, f.client2):
+        used = {ports(t.forward(t.client, f.udp(address, f.server, port + i, 53), t.server,
+                                src=f.pool1, sport=ANY))[0] for i in range(4)}
+        t.check(len(used) == 4, f"{address} was given {used}")
+        t.all_flows_end()
 
 
 @case("F1", "by default, only whom the inside host sent to may answer, from that port")

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets larger than the way ahead, and fragments: P."""
-import random
-
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.packet import Raw
 
 from cases import case
 from net import NARROW_MTU
-from packets import ANY, ones_sum, ports, rewritten
+from packets import ANY, ports, rewritten
 
 LONG = bytes(range(256)) * 5  # with its headers, more than NARROW_MTU
 HUGE = bytes(range(256)) * 12
@@ -287,41 +285,3 @@ def fragments_interleaved(t):
         _, payload = reassembled(t, [x for x in frames if x.ether.dst == host.mac], host)
         t.check(payload == bytes(rewritten(packet, src=f.edge_out))[f.header:],
                 f"for {host.name}: {payload.hex()}")
-
-
-def flood(t, port):
-    """Fragments without a first, of many datagrams of 64 hosts; none of them leaves."""
-    f = t.f
-    whole = bytearray(bytes(fragments(f.udp(f.client, f.server, port, 53, HUGE,
-                                            **({} if f.is6 else {"flags": 0})))[1]))
-    generator, at = random.Random(1), 44 if f.is6 else 4
-    for number in range(20000):
-        whole[at:at + 2] = generator.randrange(65536).to_bytes(2, "big")
-        whole[23 if f.is6 else 15] = 16 + number % 64
-        if not f.is6:
-            whole[10:12] = b"\0\0"
-            whole[10:12] = header_sum(whole[:20])
-        t.send(t.client, bytes(whole))
-        if number % 200 == 199:
-            t.silent(t.client)
-
-
-@case("P3", "a flood of fragments without a first: none leaves, and what is whole still passes")
-def fragment_flood(t):
-    f, port = t.f, t.port()
-    t.masquerade()
-    flood(t, port)
-    t.out(f.udp(f.client, f.server, port, 53))
-
-
-@case("P3", "after such a flood, fragments in order still pass")
-def fragments_after_flood(t):
-    f, port = t.f, t.port()
-    t.masquerade()
-    flood(t, port)
-    packet = f.udp(f.client, f.server, port, 53, HUGE, **({} if f.is6 else {"flags": 0}))
-    arrives(t, t.client, fragments(packet, ident=port), t.server, packet, src=f.edge_out)
-
-
-def header_sum(header):
-    return (0xFFFF ^ ones_sum(bytes(header))).to_bytes(2, "big")

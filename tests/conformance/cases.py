@@ -48,7 +48,8 @@ ROWS = {
     "X3": ("limits for each source: flows, and new flows a second (RFC 6888 R4, R5)",
            "none by default"),
     "X4": ("nobody takes over the services and connections of the router itself", "vulnerable"),
-    "R1": ("first packets of one connection on all CPUs at once make one mapping", "yes"),
+    "R1": ("first packets of one connection on all CPUs at once make one mapping",
+           "yes; two with `random`"),
     "R2": ("destinations can be exempted (RFC 6888 R6)", "yes"),
     "G1": ("bulk TCP with checksum and segmentation offload, MTU 1500 and 9000: correct, and fast",
            "yes"),
@@ -59,6 +60,14 @@ ROWS = {
 }
 
 ALL = []
+
+
+class Failure(Exception):
+    """What was expected did not happen."""
+
+
+class Skip(Exception):
+    """What the case needs is not there."""
 
 
 class Case:

@@ -16,18 +16,26 @@ INTERFACES = ("eth0", "eth1", "eth2")
 
 class XfwdEdge:
     against = "xfwd"
+    interfaces = INTERFACES
 
     def __init__(self, namespace, mode):
         self.namespace, self.mode = namespace, mode
 
     def command(self, *words, **options):
-        return run(XFWD, "-q", "-n", self.namespace, *words, **options)
+        """The lock that changes are made under is the machine's: another's may take long."""
+        for patience in (True, True, False):
+            try:
+                return run(XFWD, "-q", "-n", self.namespace, *words, **options)
+            except RuntimeError as error:
+                if not patience or "is changing the rules" not in str(error):
+                    raise
+        return None
 
     def load(self, rules, sets=(), interfaces=(), nft=None):
         """Makes these the only rules, and leaves no connection of the case before."""
         del nft
         lines = [f"set {text}" for text in sets]
-        lines += [f"interface {name} {{ mode {self.mode} }}" for name in INTERFACES]
+        lines += [f"interface {name} {{ mode {self.mode} }}" for name in self.interfaces]
         lines += interfaces
         self.command("apply", "-", stdin=None, input="\n".join([*lines, *rules, ""]))
         self.command("flows", "delete")
@@ -44,6 +52,10 @@ class XfwdEdge:
         """Packets by what became of them, since the rules were loaded."""
         return {name: value - self.before.get(name, 0)
                 for name, value in self.counters().items() if value != self.before.get(name, 0)}
+
+    def xdp_forwarded(self):
+        hooks = json.loads(self.command("-j", "stats"))["stats"]
+        return hooks["xdp_ingress"]["forwarded"]["packets"]
 
     def flows(self, *filters):
         return json.loads(self.command("-j", "flows", *map(str, filters)))["flows"]

@@ -64,7 +64,7 @@ def enter(descriptor):
 
 
 def sysctl(namespace, **settings):
-    """Names are written with __ for the slash; {x} of an interface is a plain part of the name."""
+    """Under net, with __ for each slash of a name."""
     words = [f"net/{name.replace('__', '/')}={value}" for name, value in settings.items()]
     run("ip", "netns", "exec", namespace, "sysctl", "-qw", *words)
 
@@ -74,20 +74,19 @@ class Link:
 
     def __init__(self, edge, far, interface):
         self.edge, self.far, self.interface = edge, far, interface
-        run("ip", "netns", "add", far)
         sysctl(far, ipv6__conf__default__disable_ipv6=1, ipv4__ip_forward=0)
         run("ip", "-n", edge, "link", "add", interface, "type", "veth",
             "peer", "name", "eth0", "netns", far)
         for namespace, name in ((edge, interface), (far, "eth0")):
-            self.mac_of(namespace, name)
             run("ip", "netns", "exec", namespace, "ethtool", "-K", name,
                 "tx", "off", "gso", "off", "gro", "off")
             run("ip", "-n", namespace, "link", "set", name, "up")
+        # All neighbours are known from the start: an unknown one is given up at once, not in 3 s.
+        sysctl(edge, **{f"ipv{n}__neigh__{interface}__mcast_solicit": 0 for n in (4, 6)})
         self.edge_mac = self.mac_of(edge, interface)
         self.xdp = pass_all(far)
         self.socket = packet_socket(far, "eth0", 0x0003)
         self.fence = packet_socket(edge, interface, FENCE)
-        self.number = 0
 
     @staticmethod
     def mac_of(namespace, interface):
@@ -185,8 +184,9 @@ class Network:
 
     def __init__(self, prefix):
         self.prefix, self.edge = prefix, f"{prefix}-edge"
-        self.links, self.number = [], 0
-        run("ip", "netns", "add", self.edge)
+        self.links, self.namespaces, self.number = [], [], 0
+        self.ports_seen = set()
+        self.namespace(self.edge)
         run("ip", "-n", self.edge, "link", "set", "lo", "up")
         sysctl(self.edge, ipv4__ip_forward=1, ipv6__conf__all__forwarding=1,
                ipv6__conf__default__forwarding=1, ipv4__conf__all__rp_filter=0, ipv4__conf__default__rp_filter=0,
@@ -195,7 +195,12 @@ class Network:
                ipv6__conf__default__accept_dad=0, ipv6__conf__default__router_solicitations=0,
                ipv6__conf__default__accept_ra=0)
 
+    def namespace(self, name):
+        run("ip", "netns", "add", name)
+        self.namespaces.append(name)
+
     def link(self, name, interface, *addresses):
+        self.namespace(f"{self.prefix}-{name}")
         link = Link(self.edge, f"{self.prefix}-{name}", interface)
         self.links.append(link)
         for address in addresses:
@@ -233,12 +238,19 @@ class Network:
                     return frames
             elif link and not is_chatter(data):
                 frames.append(Frame(link, data))
+                self.ports_seen.update(ports_of(data))
 
     def close(self):
         for link in self.links:
             link.close()
-        for namespace in [self.edge] + [link.far for link in self.links]:
+        for namespace in self.namespaces:
             subprocess.run(["ip", "netns", "delete", namespace], check=False)
+
+
+def ports_of(data):
+    """What may be the ports, or an echo's identifier, of a frame without options or tags."""
+    at = 54 if data[12] == 0x86 else 34
+    return struct.unpack(f"!{min(3, max(0, len(data) - at) // 2)}H", data[at:at + 6])
 
 
 def ether(dst, src, kind):

@@ -18,19 +18,13 @@ import traceback
 from scapy.layers.inet6 import IPv6
 
 import cases
+from cases import Failure, Skip
 from edges import NftEdge, XfwdEdge
 from net import NARROW_MTU, Network, ether, layer3, run
 from packets import ANY, Family, aged, broken, ports, readable, rewritten
 
-SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol")
-
-
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
+SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol",
+            "load")
 
 
 class Host:
@@ -41,8 +35,8 @@ class Host:
 
 
 class Testbed:
-    def __init__(self, prefix, kind, mode):
-        self.net = Network(prefix)
+    def __init__(self, prefix, kind, mode, cpus):
+        self.net, self.cpus = Network(prefix), cpus
         self.edge, self.mode = None, mode
         try:
             self.build()
@@ -209,12 +203,16 @@ class Test:
         if frames:
             self.fail(f"it came through to {receiver.name}'s side:", *map(str, frames))
 
-    def port(self):
-        """A port that no case had before: even, and neither well-known nor of a local client."""
-        Test.last_port += 2
-        return Test.last_port
+    def port(self, count=2):
+        """The first, an even one, of so many ports that no host of any case had: those are not
+        given to others for a while, even if their flows have ended."""
+        first = Test.last_port
+        while any(port in self.net.ports_seen for port in range(first, first + count)):
+            first += 2
+        Test.last_port = first + count
+        return first
 
-    last_port = 5000
+    last_port = 5002
 
     def translated_error(self, sender, error, receiver, wanted):
         """An ICMP error comes out as another, one hop older, from the link layer on."""
@@ -320,7 +318,7 @@ def main():
     os.sched_setaffinity(0, {available[args.cpu % len(available)]})
     prefix = os.environ.get("XFWD_TEST_ID", f"xt-{secrets.token_hex(2)}")
     against = {"xfwd": XfwdEdge, "nft": NftEdge}[args.against]
-    bed = Testbed(prefix, against, args.mode)
+    bed = Testbed(prefix, against, args.mode, available)
     try:
         return run_all(bed, wanted, args.mode if args.against == "xfwd" else "nft")
     finally:

@@ -822,7 +822,7 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 	if (known && !memcmp(known->in.addr, known->out.addr, sizeof(known->in.addr)) &&
 	    !ends_equal(&known->in, &known->out))
 		return EXCUSE_NOT_YET_ERROR_OF_PORTS;
-	if (is_icmp(&inner) && (!known || known->is_local))
+	if (is_icmp(&inner) && (!known || known->is_local || is_reply != frame_begins(&inner)))
 		return EXCUSE_TRANSLATED_ECHO;
 	/* Netfilter forgets a connection that is answered with a reset. */
 	return known && known->is_closing ? EXCUSE_TRANSLATED_STATE : EXCUSE_NONE;

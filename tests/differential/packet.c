@@ -4,19 +4,6 @@
 
 #include <string.h>
 
-/* RFC 9260 appendix A: CRC32c, bit by bit. */
-static uint32_t crc32c(const uint8_t *data, size_t length)
-{
-	uint32_t crc = ~0U;
-
-	for (size_t i = 0; i < length; i++) {
-		crc ^= data[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78U : crc >> 1;
-	}
-	return ~crc;
-}
-
 static size_t payload_write(const struct packet *p, uint8_t *at)
 {
 	if (p->inner) {

@@ -52,6 +52,18 @@ uint64_t sum_pseudo(const uint8_t *ip, size_t length)
 	return sum_bytes(0, ip + 12, 8) + ip[9] + length;
 }
 
+uint32_t crc32c(const uint8_t *data, size_t length)
+{
+	uint32_t crc = ~0U;
+
+	for (size_t i = 0; i < length; i++) {
+		crc ^= data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+	}
+	return ~crc;
+}
+
 static void payload_write(const struct spec *spec, uint8_t *at)
 {
 	for (size_t i = 0; i < spec->payload; i++)
@@ -79,16 +91,17 @@ static void check_write(const struct spec *spec, const uint8_t *ip, uint8_t *dat
 
 static size_t tcp_write(const struct spec *spec, const uint8_t *ip, uint8_t *at)
 {
-	size_t length = 20 + spec->payload;
+	size_t header = 20 + spec->tcp_option_words * 4U, length = header + spec->payload;
 
 	write16(at, spec->sport);
 	write16(at + 2, spec->dport);
 	write32(at + 4, 0x01020304);
 	write32(at + 8, spec->tcp_flags & TCP_ACK ? 0x05060708 : 0);
-	at[12] = (spec->doff ? spec->doff : 5) << 4;
+	at[12] = (spec->doff ? spec->doff : header / 4) << 4;
 	at[13] = spec->tcp_flags ? spec->tcp_flags : TCP_SYN;
 	write16(at + 14, 0xfaf0);
-	payload_write(spec, at + 20);
+	memcpy(at + 20, spec->tcp_options, header - 20);
+	payload_write(spec, at + header);
 	check_write(spec, ip, at, 16, length);
 	return length;
 }
@@ -102,6 +115,28 @@ static size_t udp_write(const struct spec *spec, const uint8_t *ip, uint8_t *at)
 	write16(at + 4, length + spec->udp_len_off);
 	payload_write(spec, at + 8);
 	check_write(spec, ip, at, 6, length);
+	return length;
+}
+
+/* The payload is the first chunk's. */
+static size_t sctp_write(const struct spec *spec, uint8_t *at)
+{
+	uint8_t chunk = spec->chunk ? spec->chunk : SCTP_INIT;
+	size_t length = 16 + spec->payload;
+	uint32_t crc;
+
+	write16(at, spec->sport);
+	write16(at + 2, spec->dport);
+	write32(at + 4, spec->vtag ? spec->vtag : chunk == SCTP_INIT ? 0 : 0x0a0b0c0d);
+	at[12] = chunk == SCTP_DATA ? 0 : chunk;
+	write16(at + 14, 4 + spec->payload);
+	payload_write(spec, at + 16);
+	crc = crc32c(at, length);
+	if (spec->check == CHECK_PARTIAL || spec->check == CHECK_NONE)
+		crc = 0;
+	else if (spec->check == CHECK_WRONG)
+		crc ^= 0x0100;
+	memcpy(at + 8, (uint8_t[]){ crc, crc >> 8, crc >> 16, crc >> 24 }, 4);
 	return length;
 }
 
@@ -126,6 +161,8 @@ static size_t transport_write(const struct spec *spec, const uint8_t *ip, uint8_
 		return tcp_write(spec, ip, at);
 	case IPPROTO_UDP:
 		return udp_write(spec, ip, at);
+	case IPPROTO_SCTP:
+		return sctp_write(spec, at);
 	case IPPROTO_ICMP:
 		return icmp_write(spec, at);
 	default:
@@ -210,6 +247,9 @@ static const struct field fields[] = {
 	{ "UDP destination port", 4, IPPROTO_UDP, 2, 2 },
 	{ "UDP length", 4, IPPROTO_UDP, 4, 2 },
 	{ "UDP checksum", 4, IPPROTO_UDP, 6, 2 },
+	{ "SCTP source port", 4, IPPROTO_SCTP, 0, 2 },
+	{ "SCTP destination port", 4, IPPROTO_SCTP, 2, 2 },
+	{ "SCTP checksum", 4, IPPROTO_SCTP, 8, 4 },
 	{ "ICMP type and code", 4, IPPROTO_ICMP, 0, 2 },
 	{ "ICMP checksum", 4, IPPROTO_ICMP, 2, 2 },
 	{ "ICMP identifier", 4, IPPROTO_ICMP, 4, 2 },

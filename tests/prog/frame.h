@@ -19,14 +19,21 @@
 #define ADDR(a, b, c, d) \
 	((uint32_t)(a) << 24 | (uint32_t)(b) << 16 | (uint32_t)(c) << 8 | (uint32_t)(d))
 
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_PSH 0x08
-#define TCP_ACK 0x10
+#define TCP_FIN          0x01
+#define TCP_SYN          0x02
+#define TCP_RST          0x04
+#define TCP_PSH          0x08
+#define TCP_ACK          0x10
 
-#define IP_MORE 0x2000
-#define IP_DONT 0x4000
+/* SCTP's chunks; DATA is 0 there. */
+#define SCTP_DATA        255
+#define SCTP_INIT        1
+#define SCTP_INIT_ACK    2
+#define SCTP_ABORT       6
+#define SCTP_COOKIE_ECHO 10
+
+#define IP_MORE          0x2000
+#define IP_DONT          0x4000
 
 struct frame {
 	size_t length;
@@ -35,8 +42,8 @@ struct frame {
 
 enum check {
 	CHECK_FULL,
-	CHECK_NONE, /* UDP without a checksum: 0 */
-	CHECK_PARTIAL, /* the pseudo header's sum alone, as where a device is to complete it */
+	CHECK_NONE, /* UDP, SCTP without a checksum: 0 */
+	CHECK_PARTIAL, /* the pseudo header's sum alone, as where a device is to complete it; SCTP: 0 */
 	CHECK_WRONG,
 };
 
@@ -54,7 +61,11 @@ struct spec {
 	uint16_t id;
 	uint16_t flags; /* of the fragment word: IP_DONT, IP_MORE */
 	uint8_t tcp_flags; /* 0: SYN */
+	uint8_t tcp_options[40];
+	uint8_t tcp_option_words; /* so many of them, in 32 bits */
 	uint8_t icmp_type; /* 0: an answer to an echo */
+	uint8_t chunk; /* SCTP's first; 0: INIT */
+	uint32_t vtag; /* SCTP's; 0: as the chunk has it */
 	uint16_t payload; /* bytes behind the transport header */
 	uint16_t pattern; /* begins the payload */
 	enum check check;
@@ -82,6 +93,9 @@ uint64_t sum_bytes(uint64_t sum, const uint8_t *data, size_t length);
 uint16_t sum_check(uint64_t sum);
 /* Pseudo header of the datagram whose IPv4 header is at `ip`. */
 uint64_t sum_pseudo(const uint8_t *ip, size_t length);
+
+/* CRC32c, bit by bit. */
+uint32_t crc32c(const uint8_t *data, size_t length);
 
 bool frame_equal(const struct frame *a, const struct frame *b);
 /* Names the fields that differ, and prints both, as TAP comments. */

@@ -71,8 +71,8 @@ static const uint16_t ports[] = {
 };
 
 static const uint8_t protos[] = {
-	IPPROTO_TCP, IPPROTO_TCP,  IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDP,
-	IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_GRE, 132,
+	IPPROTO_TCP, IPPROTO_TCP,  IPPROTO_TCP, IPPROTO_UDP,  IPPROTO_UDP,
+	IPPROTO_UDP, IPPROTO_ICMP, IPPROTO_GRE, IPPROTO_SCTP, IPPROTO_SCTP,
 };
 
 unsigned int generate_count(unsigned int count)
@@ -122,7 +122,8 @@ static void random_rule(uint64_t *random, const struct taste *taste, struct rule
 	};
 	static const uint8_t sets[] = { RULE_TCP,  RULE_TCP | RULE_UDP,
 					RULE_UDP,  RULE_TCP | RULE_UDP,
-					RULE_ICMP, RULE_TCP | RULE_ICMP };
+					RULE_ICMP, RULE_TCP | RULE_ICMP,
+					RULE_SCTP, RULE_TCP | RULE_SCTP };
 
 	memset(rule, 0, sizeof(*rule));
 	rule->stage = random_below(random, STAGE_COUNT);
@@ -206,6 +207,8 @@ static void aim_at_rule(uint64_t *random, const struct config *config, struct sp
 		spec->proto = IPPROTO_TCP;
 	else if (rule->protocols & RULE_UDP)
 		spec->proto = IPPROTO_UDP;
+	else if (rule->protocols & RULE_SCTP)
+		spec->proto = IPPROTO_SCTP;
 	else if (rule->protocols)
 		spec->proto = IPPROTO_ICMP;
 }
@@ -239,9 +242,13 @@ static void random_kind(uint64_t *random, struct spec *spec)
 		TCP_FIN | TCP_ACK, TCP_RST, TCP_SYN | TCP_PSH, 0x3f,
 	};
 	static const uint8_t types[] = { 8, 8, 0, 3, 11, 13 };
+	static const uint8_t chunks[] = { SCTP_INIT,  SCTP_INIT, SCTP_INIT,       SCTP_INIT_ACK,
+					  SCTP_ABORT, SCTP_DATA, SCTP_COOKIE_ECHO };
 
 	spec->tcp_flags = PICK(random, flags);
 	spec->icmp_type = PICK(random, types);
+	spec->chunk = PICK(random, chunks);
+	spec->vtag = random_below(random, 20) ? 0 : random_next(random);
 	spec->payload = random_below(random, 40);
 	spec->pattern = random_next(random);
 	spec->id = random_below(random, 4);
@@ -253,7 +260,7 @@ static void random_kind(uint64_t *random, struct spec *spec)
 		spec->payload = 560 + random_below(random, 60);
 	if (!random_below(random, 12))
 		spec->check = 1 + random_below(random, 3);
-	if (spec->check == CHECK_NONE && spec->proto != IPPROTO_UDP)
+	if (spec->check == CHECK_NONE && spec->proto != IPPROTO_UDP && spec->proto != IPPROTO_SCTP)
 		spec->check = CHECK_FULL;
 	if (!random_below(random, 12)) {
 		spec->payload |= 32;

@@ -83,7 +83,8 @@ const char *tuple_text(const struct tuple *tuple)
 
 static bool has_real_ports(const struct tuple *tuple)
 {
-	return tuple->proto == IPPROTO_TCP || tuple->proto == IPPROTO_UDP;
+	return tuple->proto == IPPROTO_TCP || tuple->proto == IPPROTO_UDP ||
+	       tuple->proto == IPPROTO_SCTP;
 }
 
 /* ---- reading ---- */
@@ -121,13 +122,21 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 			return;
 		p->begins = true;
 		break;
+	case IPPROTO_SCTP:
+		p->broken = has < 16;
+		if (p->broken)
+			return;
+		p->begins = at[12] == SCTP_INIT && !read32(at + 4);
+		break;
 	case IPPROTO_ICMP:
 		p->broken = has < 8;
 		p->begins = !p->broken && at[0] == 8;
 		p->error = !p->broken && (at[0] == 3 || at[0] == 11 || at[0] == 12);
 		p->has_ports = !p->broken && (at[0] == 8 || at[0] == 0);
-		if (p->has_ports)
-			p->tuple.sport = p->tuple.dport = read16(at + 4);
+		if (p->begins)
+			p->tuple.sport = read16(at + 4);
+		else if (p->has_ports)
+			p->tuple.dport = read16(at + 4);
 		return;
 	default:
 		p->has_ports = p->begins = true;
@@ -176,7 +185,7 @@ static enum verdict parse(struct walk *w)
 	return NO_VERDICT;
 }
 
-/* A transport checksum that is the pseudo header's sum and nothing more. */
+/* A transport checksum that is the pseudo header's sum and nothing more; of SCTP, none. */
 static bool is_partial(const struct walk *w)
 {
 	const uint8_t *at = w->in->data + w->p.transport;
@@ -187,6 +196,8 @@ static bool is_partial(const struct walk *w)
 		return there < 20 || read16(at + 16) == sum;
 	if (w->p.tuple.proto == IPPROTO_UDP)
 		return there < 8 || read16(at + 6) == sum;
+	if (w->p.tuple.proto == IPPROTO_SCTP)
+		return there < 16 || !read32(at + 8);
 	return false;
 }
 
@@ -215,7 +226,8 @@ static bool rule_matches(const struct rule *rule, enum stage stage, enum iface_i
 		return false;
 	if (set && !(set & RULE_TCP && tuple->proto == IPPROTO_TCP) &&
 	    !(set & RULE_UDP && tuple->proto == IPPROTO_UDP) &&
-	    !(set & RULE_ICMP && tuple->proto == IPPROTO_ICMP))
+	    !(set & RULE_ICMP && tuple->proto == IPPROTO_ICMP) &&
+	    !(set & RULE_SCTP && tuple->proto == IPPROTO_SCTP))
 		return false;
 	return endpoint_matches(&rule->from, tuple->saddr, tuple, tuple->sport) &&
 	       endpoint_matches(&rule->to, tuple->daddr, tuple, tuple->dport);
@@ -313,8 +325,6 @@ static bool changes_destination(const struct model_flow *flow, int d)
 {
 	struct tuple to = translated(flow, d);
 
-	if (to.proto == IPPROTO_ICMP) /* the identifier counts as the source's */
-		return to.daddr != flow->tuple[d].daddr;
 	return to.daddr != flow->tuple[d].daddr || to.dport != flow->tuple[d].dport;
 }
 
@@ -422,6 +432,25 @@ static void write_check(const struct walk *w, struct frame *out, size_t field, b
 		write16(new + field, 0xffff);
 }
 
+/* SCTP's checksum: what was right is right again, and what was wrong differs by as much. */
+static void write_crc(const struct walk *w, struct frame *out)
+{
+	const uint8_t *old = w->in->data + w->p.transport;
+	uint8_t *new = out->data + w->p.transport, whole[2][FRAME_MAX];
+	size_t length = w->p.transport_length;
+	uint32_t differs;
+
+	if (!read32(old + 8))
+		return;
+	memcpy(whole[0], old, length);
+	memcpy(whole[1], new, length);
+	memset(whole[0] + 8, 0, 4);
+	memset(whole[1] + 8, 0, 4);
+	differs = crc32c(whole[0], length) ^ crc32c(whole[1], length);
+	for (int i = 0; i < 4; i++)
+		new[8 + i] = old[8 + i] ^ differs >> 8 * i;
+}
+
 static void write_addresses(struct walk *w, const struct tuple *to, bool forwarded)
 {
 	uint8_t *ip = w->out->out.data + w->p.ip;
@@ -442,6 +471,14 @@ static void write_addresses(struct walk *w, const struct tuple *to, bool forward
 	}
 }
 
+/* The checksum is of the whole packet, and the packet is not there. */
+static bool checksum_is_lost(const struct walk *w, const struct tuple *to)
+{
+	return w->p.fragment && !w->p.later && to->proto == IPPROTO_SCTP &&
+	       (to->sport != w->p.tuple.sport || to->dport != w->p.tuple.dport) &&
+	       read32(w->in->data + w->p.transport + 8);
+}
+
 static void write_translation(struct walk *w, const struct tuple *to, bool forwarded)
 {
 	struct frame *out = &w->out->out;
@@ -451,11 +488,15 @@ static void write_translation(struct walk *w, const struct tuple *to, bool forwa
 	if (w->p.later)
 		return;
 	if (to->proto == IPPROTO_ICMP) {
-		write16(at + 4, to->sport);
+		write16(at + 4, to->sport | to->dport); /* one of them is 0 */
 		write_check(w, out, 2, false);
 	} else if (has_real_ports(to)) {
 		write16(at, to->sport);
 		write16(at + 2, to->dport);
+		if (to->proto == IPPROTO_SCTP) {
+			write_crc(w, out);
+			return;
+		}
 		write_check(w, out, to->proto == IPPROTO_TCP ? 16 : 6, true);
 	}
 }
@@ -542,8 +583,6 @@ static struct port_choice port_choice(const struct tuple *tuple, const struct ru
 static void set_source_port(struct tuple *tuple, uint16_t port)
 {
 	tuple->sport = port;
-	if (tuple->proto == IPPROTO_ICMP)
-		tuple->dport = port;
 }
 
 static bool any_is_free(const struct walk *w, struct tuple leaves, const struct port_choice *c)
@@ -683,7 +722,8 @@ static bool answer_is_taken(const struct walk *w)
 	if (!w->place.local &&
 	    translates(rule_at(w, model_first_match(config, STAGE_OUT, !w->place.iface, &answer))))
 		return true;
-	if (proto == IPPROTO_ICMP || (proto == IPPROTO_TCP && !config->options.tcp_loose))
+	if (proto == IPPROTO_ICMP || proto == IPPROTO_SCTP ||
+	    (proto == IPPROTO_TCP && !config->options.tcp_loose))
 		return false;
 	return translates(rule_at(w, model_first_match(config, STAGE_IN, w->place.iface, &answer)));
 }
@@ -845,6 +885,8 @@ static enum verdict leave_ingress(struct walk *w, struct model_flow *flow, int d
 		here = true;
 	}
 	account(w, flow, d);
+	if (checksum_is_lost(w, &to))
+		return VERDICT_DROP_FRAGMENT;
 	write_translation(w, &to, !here);
 	if (here)
 		return VERDICT_DELIVER;
@@ -894,12 +936,14 @@ static enum verdict egress(struct walk *w)
 			return verdict;
 		flow = &w->m->flows[w->m->flow_count - 1];
 	}
-	if (changes_destination(flow, d))
+	to = translated(flow, d);
+	if (to.daddr != w->p.tuple.daddr)
 		return VERDICT_DROP_STRAY;
 	account(w, flow, d);
-	if (!changes_source(flow, d))
+	if (!changes_source(flow, d) && !changes_destination(flow, d))
 		return VERDICT_PASS_TRACKED;
-	to = translated(flow, d);
+	if (checksum_is_lost(w, &to))
+		return VERDICT_DROP_FRAGMENT;
 	write_translation(w, &to, false);
 	return VERDICT_TRANSLATE;
 }

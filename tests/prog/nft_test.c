@@ -8,6 +8,7 @@
  */
 #include "generate.h"
 
+#include <netinet/ip_icmp.h>
 #include <arpa/inet.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_packet.h>
@@ -154,7 +155,7 @@ static bool rule_shifts(const struct rule *rule)
 
 static void say_rules(struct text *text, const struct config *config, enum stage stage)
 {
-	static const char *const protos[] = { "tcp", "udp", "icmp" };
+	static const char *const protos[] = { "tcp", "udp", "icmp", "sctp" };
 
 	for (size_t i = 0; i < config->rule_count; i++) {
 		const struct rule *rule = &config->rules[i];
@@ -163,7 +164,7 @@ static void say_rules(struct text *text, const struct config *config, enum stage
 			continue;
 		if (!rule->protocols)
 			say_rule(text, rule, NULL, 0);
-		for (int bit = 0; bit < 3; bit++) {
+		for (int bit = 0; bit < 4; bit++) {
 			if (!(rule->protocols & 1 << bit))
 				continue;
 			if (!rule_shifts(rule)) {
@@ -296,6 +297,9 @@ static void read_tuple(const struct nlattr *nest, struct tuple *tuple)
 				tuple->dport = ntohs(mnl_attr_get_u16(attr));
 			else if (!ip && type == CTA_PROTO_ICMP_ID)
 				tuple->sport = tuple->dport = ntohs(mnl_attr_get_u16(attr));
+			else if (!ip && type == CTA_PROTO_ICMP_TYPE) /* it comes behind the id */
+				*(mnl_attr_get_u8(attr) == ICMP_ECHO ? &tuple->dport
+								     : &tuple->sport) = 0;
 		}
 	}
 }
@@ -371,8 +375,10 @@ static struct tuple frame_tuple(const struct frame *frame)
 	struct tuple tuple = { read32(ip + 12), read32(ip + 16), read16(at), read16(at + 2),
 			       ip[9] };
 
-	if (tuple.proto == IPPROTO_ICMP)
-		tuple.sport = tuple.dport = read16(at + 4);
+	if (tuple.proto == IPPROTO_ICMP) { /* as in a flow's key */
+		tuple.sport = at[0] == ICMP_ECHO ? read16(at + 4) : 0;
+		tuple.dport = at[0] == ICMP_ECHOREPLY ? read16(at + 4) : 0;
+	}
 	return tuple;
 }
 
@@ -437,8 +443,11 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 	empty.config = config;
 	do {
 		generate_packet(random, &empty, &place, &spec);
+		/* The kernel lets a source keep its port from one connection to the next. */
+		if (spec.sport < 10000)
+			spec.sport = 10000 + fresh++ % 10000;
 		good = spec.proto == IPPROTO_TCP || spec.proto == IPPROTO_UDP ||
-		       spec.proto == IPPROTO_ICMP;
+		       spec.proto == IPPROTO_ICMP || spec.proto == IPPROTO_SCTP;
 		good = good && spec.saddr != ADDR_EDGE(ETH0) && spec.saddr != ADDR_EDGE(ETH1) &&
 		       spec.saddr >> 8 != ADDR(192, 0, 2, 0) >> 8 && spec.saddr >> 24 != 127 &&
 		       spec.saddr >> 28 < 14 && spec.saddr >> 24 && (spec.saddr & 255) > 0;
@@ -449,9 +458,6 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 			       trials[i].first.dport != spec.sport &&
 			       trials[i].first.sport != spec.dport;
 	} while (!good);
-	/* The kernel lets a source keep its port from one connection to the next; none comes back. */
-	if (spec.sport < 10000)
-		spec.sport = 10000 + fresh++ % 10000;
 	spec = (struct spec){
 		.dmac = MAC_EDGE(place.iface),
 		.smac = MAC_HOST(place.iface, 2),
@@ -461,7 +467,7 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 		.sport = spec.sport,
 		.dport = spec.dport,
 		.icmp_type = 8,
-		.payload = 8,
+		.payload = 16, /* all of SCTP's INIT */
 	};
 	trial->iface = place.iface;
 	frame_build(&spec, &trial->frame);

@@ -37,8 +37,15 @@
 #define LEAVES(iface, n)     LEAVES_AS(iface, n), .ttl = 63
 #define ENDS(sa, sp, da, dp) .saddr = (sa), .sport = (sp), .daddr = (da), .dport = (dp)
 #define TCP(...)             .proto = IPPROTO_TCP, ENDS(__VA_ARGS__)
+/* A SYN's options, in so many words of 32 bits. */
+#define OPTIONS(words, ...)  .tcp_option_words = (words), .tcp_options = { __VA_ARGS__ }
+#define MSS(bytes)           2, 4, (bytes) >> 8, (bytes)&255
+#define NOP                  1
+#define NOPS_5               NOP, NOP, NOP, NOP, NOP
+#define NOPS                 NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5, NOPS_5 /* 35 */
 #define UDP_OF(size, ...)    .proto = IPPROTO_UDP, .payload = (size), ENDS(__VA_ARGS__)
 #define UDP(...)             UDP_OF(20, __VA_ARGS__)
+#define SCTP(...)            .proto = IPPROTO_SCTP, ENDS(__VA_ARGS__)
 #define ECHO(sa, da, identifier) \
 	.proto = IPPROTO_ICMP, .icmp_type = 8, .payload = 16, ENDS(sa, identifier, da, 0)
 #define ANSWER(sa, da, identifier) .proto = IPPROTO_ICMP, .payload = 16, ENDS(sa, identifier, da, 0)
@@ -55,6 +62,7 @@ struct step {
 	struct spec in;
 	enum verdict verdict;
 	enum verdict xdp; /* where it is another one */
+	enum verdict partial; /* where it is another one still, of frames that were skbs */
 	struct spec out; /* translated; where the verdict says so */
 	uint16_t any_min, any_max; /* out's source port is any of these */
 };
@@ -163,6 +171,9 @@ static void case_run(const struct packet_case *c, enum program ingress)
 	for (int i = 0; i < STEPS && IS_STEP(&c->steps[i]); i++) {
 		const struct step *step = &c->steps[i];
 		enum verdict xdp = step->xdp ? step->xdp : step->verdict;
+
+		if (step->partial && (ingress == XDP_VIRTUAL || ingress == XDP_GENERIC))
+			xdp = step->partial;
 
 		if (step->hop != INGRESS) {
 			step_run(step, i + 1, TC_EGRESS, step->verdict);

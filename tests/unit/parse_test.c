@@ -508,7 +508,7 @@ static void test_config(void **state)
 	assert_config("drop; accept\nsnat -> 1.2.3.4", "drop\naccept\nsnat -> 1.2.3.4\n");
 }
 
-#define TIMEOUTS "tcp-opening tcp tcp-closing udp icmp other unanswered"
+#define TIMEOUTS "tcp-opening tcp tcp-closing udp sctp icmp other unanswered"
 
 static const struct {
 	const char *text;
@@ -538,8 +538,8 @@ static const struct {
 					     "              ^~~~~~~~~~~~~~~~~~~~~\n" },
 	{ "set timeout upd 1m", "a.conf:1:13: no timeout \"upd\"; did you mean \"udp\"?\n"
 				"    set timeout upd 1m\n                ^~~\n" },
-	{ "set timeout sctp9 1m", "a.conf:1:13: no timeout \"sctp9\"; there are " TIMEOUTS "\n"
-				  "    set timeout sctp9 1m\n                ^~~~~\n" },
+	{ "set timeout dccp99 1m", "a.conf:1:13: no timeout \"dccp99\"; there are " TIMEOUTS "\n"
+				   "    set timeout dccp99 1m\n                ^~~~~~\n" },
 	{ "set timeout gre 1m", "a.conf:1:13: no timeout \"gre\"; there are " TIMEOUTS "\n"
 				"    set timeout gre 1m\n                ^~~\n" },
 	{ "set timeout udp 1w", "a.conf:1:17: \"1w\" is not a duration (30s, 2m, 1h, 1d)\n"
