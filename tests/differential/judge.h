@@ -30,8 +30,11 @@
 	X(TRANSLATED_ECHO, \
 	  "a request where an answer is due, or the other way round: one tuple to xfwd") \
 	X(TRANSLATED_WRONG_SUM, "xfwd translates a wrong checksum as a wrong one") \
-	X(TRANSLATED_STATE, "a segment out of TCP's order: xfwd keeps translating the connection") \
+	X(TRANSLATED_STATE, \
+	  "out of the order of TCP or SCTP: xfwd keeps translating the connection") \
 	/* other */ \
+	X(SCTP_MIDDLE, "netfilter may take up an SCTP association in its middle") \
+	X(SCTP_QUOTE, "netfilter sums quoted SCTP up anew, over what there is of it") \
 	X(WRONG_HEADER_SUM, "the kernel checks IPv4's header checksum; xfwd leaves it as wrong") \
 	X(TRAILER, "bytes behind the datagram: the kernel cuts them off") \
 	X(OPTIONS, "the kernel reads IP options; xfwd takes them along as they are") \
@@ -40,6 +43,7 @@
 	X(EXTENSION, "an IPv6 extension header that netfilter takes for a protocol") \
 	X(SELF, \
 	  "an address that is made to talk to itself, or a packet to look like its own answer") \
+	X(GRE, "netfilter looks into GRE; made of a broken packet, there is nothing to be seen") \
 	X(OTHER_ICMP, "ICMP of the other family: invalid to netfilter, any protocol to xfwd") \
 	X(FRAGMENTS, "the kernel puts fragments together, and drops those that do not fit") \
 	X(DROPPED_ERROR, "an error about no translated connection: xfwd drops what rules cover") \
