@@ -36,28 +36,6 @@ static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
 	return VERDICT_CONTINUE;
 }
 
-/* The flow that the packet has, and r->peer set to its other key. */
-static __always_inline struct flow *known_find(struct request *r)
-{
-	const struct flow_key *key = &r->p.tuple;
-	struct flow4 *f4;
-	struct flow6 *f6;
-
-	if (key->family == FAMILY_IP4) {
-		flow_key_to4(key, &r->key4);
-		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
-		if (!f4)
-			return NULL;
-		flow_peer_key4(f4, key, &r->peer);
-		return &f4->flow;
-	}
-	f6 = bpf_map_lookup_elem(&flows6, key);
-	if (!f6)
-		return NULL;
-	flow_peer_key6(f6, key, &r->peer);
-	return &f6->flow;
-}
-
 /*
  * After a change of rules a flow is judged once more, on the next packet of its own direction. What
  * a rule now drops ends. TCP keeps its translation: moving a connection would break it. Others
@@ -75,7 +53,7 @@ __attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	f = known_find(r);
+	f = request_pair(r, &r->p.tuple);
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	key = &r->p.tuple;
@@ -120,8 +98,38 @@ static __always_inline void flow_reopen(const struct packet *p, struct flow *f, 
 	rule_count_flow(f->rule_out);
 }
 
+/* How far an RST may be ahead of what its receiver has acknowledged last: so many times 64 KiB. */
+#define RESET_AHEAD 16
+
+/*
+ * RFC 5961, RFC 7857 2.2: an RST that is out of the receiver's window ends nothing. The window is not
+ * tracked: what the receiver has acknowledged, in its upper half, stands for it.
+ */
+static __always_inline int reset_is_bad(void *ctx, const struct request *r,
+					const struct flow *receiver, int xdp)
+{
+	const __u32 at = __builtin_offsetof(struct tcphdr, seq);
+	__be16 seq, *in_packet;
+	__u16 ahead;
+
+	if (!(r->p.tcp_flags & TCP_FLAG_RST) || !flow_has_acknowledged(receiver))
+		return 0;
+	if (xdp) {
+		struct xdp_md *frame = ctx;
+
+		in_packet = (void *)(long)frame->data + (r->p.l4_offset & 127) + at;
+		if ((void *)(in_packet + 1) > (void *)(long)frame->data_end)
+			return 1;
+		seq = *in_packet;
+	} else if (bpf_skb_load_bytes(ctx, r->p.l4_offset + at, &seq, sizeof(seq))) {
+		return 1;
+	}
+	ahead = bpf_ntohs(seq) - bpf_ntohs(receiver->ack_high);
+	return ahead > RESET_AHEAD;
+}
+
 /* Looks at the flow together with its other direction, which r->peer is the key of. */
-static __always_inline int flow_is_over(struct request *r, struct flow *f)
+static __always_inline int flow_is_over(void *ctx, struct request *r, struct flow *f, int xdp)
 {
 	const struct settings *set = settings_get();
 	struct flow *peer = request_flow(r, &r->peer);
@@ -131,6 +139,8 @@ static __always_inline int flow_is_over(struct request *r, struct flow *f)
 	r->mss = f->flags & FLOW_REPLY ? f->mss : peer->mss;
 	if (!(f->flags & FLOW_REPLY))
 		flow_reopen(&r->p, f, peer);
+	if (reset_is_bad(ctx, r, peer, xdp))
+		r->p.shape |= PACKET_BAD_RESET;
 	return 0;
 }
 
@@ -140,7 +150,7 @@ static __always_inline int flow_is_over(struct request *r, struct flow *f)
  */
 static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
 {
-	struct flow *f = r->p.shape & PACKET_PORTS ? known_find(r) : NULL;
+	struct flow *f = r->p.shape & PACKET_PORTS ? request_pair(r, &r->p.tuple) : NULL;
 	int is_reply;
 
 	r->mss = 0;
@@ -148,7 +158,7 @@ static __always_inline enum verdict admit_known(void *ctx, struct request *r, in
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
-	if (flow_is_over(r, f)) {
+	if (flow_is_over(ctx, r, f, xdp)) {
 		flow_end(r, is_reply);
 		return VERDICT_PASS_NO_RULE;
 	}

@@ -135,12 +135,16 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
  * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
  * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
  */
-static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 ifindex)
+static __always_inline int source_forged(void *ctx, __u32 ifindex)
 {
 	const struct iface *in = iface_find(ifindex);
-	struct bpf_fib_lookup *fib = &r->fib;
+	struct request *r = request_get();
+	struct bpf_fib_lookup *fib;
 	long route;
 
+	if (!r)
+		return 1;
+	fib = &r->fib;
 	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
 		return 0;
 	__builtin_memset(fib, 0, sizeof(*fib));
@@ -155,6 +159,22 @@ static __always_inline int source_is_forged(void *ctx, struct request *r, __u32 
 	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return 1;
 	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int source_forged_xdp(struct xdp_md *xdp, __u32 ifindex)
+{
+	return source_forged(xdp, ifindex);
+}
+
+__attribute__((noinline)) int source_forged_tc(struct __sk_buff *skb, __u32 ifindex)
+{
+	return source_forged(skb, ifindex);
+}
+
+static __always_inline int source_is_forged(void *ctx, __u32 ifindex, int xdp)
+{
+	return xdp ? source_forged_xdp(ctx, ifindex) : source_forged_tc(ctx, ifindex);
 }
 
 /*
@@ -280,10 +300,13 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
  * sender's own outside address (RFC 4787 R9), what the rules would make of it on its way out there,
  * or the address that was sent to. Otherwise the answer would go by a shorter way, untranslated.
  */
-static __always_inline enum verdict begin_hairpin(struct request *r)
+__attribute__((noinline)) int begin_hairpin(void)
 {
 	const struct rule_action *rule = NULL;
+	struct request *r = request_get();
 
+	if (!r)
+		return VERDICT_DROP_ERROR;
 	if (r->hairpin)
 		rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->hairpin);
 	if (rule && (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)) {
@@ -322,7 +345,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
-	if (source_is_forged(ctx, r, p->ifindex))
+	if (source_is_forged(ctx, p->ifindex, xdp))
 		return VERDICT_DROP_MARTIAN;
 	r->rule_in = rule->slot;
 	if (!keeps)
@@ -341,7 +364,7 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 		return verdict;
 	if (!r->rule_out && !r->to_local && rule->flags & RULE_HAIRPIN &&
 	    (r->hairpin || p->hop.ifindex == p->ifindex)) {
-		verdict = begin_hairpin(r);
+		verdict = begin_hairpin();
 		if (verdict != VERDICT_CONTINUE)
 			return verdict;
 	}
@@ -403,18 +426,22 @@ static __always_inline const struct outside *outside_of(struct request *r)
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);
 }
 
-/* The rule that made the mapping says what TCP may be told. */
-static __always_inline void segment_inbound(struct __sk_buff *skb, struct request *r)
+/*
+ * The rule that made the mapping says what TCP may be told. A function of its own to the verifier,
+ * for the stack's sake.
+ */
+__attribute__((noinline)) int segment_inbound(struct __sk_buff *skb)
 {
+	struct request *r = request_get();
 	const struct rule_action *rule;
 
-	if (r->p.tuple.proto != IPPROTO_TCP)
-		return;
+	if (!r || r->p.tuple.proto != IPPROTO_TCP)
+		return 0;
 	flow_key_reverse(&r->want, &r->back);
 	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_OUT, r->outside.ifindex);
 	if (rule && rule->slot == r->outside.slot)
 		segment_rule(r, rule);
-	segment_settle(skb);
+	return segment_settle(skb);
 }
 
 /*
@@ -440,7 +467,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 		return VERDICT_PASS_NO_RULE;
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (source_is_forged(skb, r, p->ifindex))
+	if (source_is_forged(skb, p->ifindex, 0))
 		return VERDICT_DROP_MARTIAN;
 	r->outside = *o;
 	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
@@ -460,7 +487,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	verdict = translate_source(ROOM_NONE, 0);
 	if (o->ifindex != p->ifindex) {
 		r->hairpin = o->ifindex;
-		verdict = begin_hairpin(r);
+		verdict = begin_hairpin();
 	}
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
@@ -468,19 +495,58 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (!m || mapping_hold(m))
 		return VERDICT_PASS_NO_RULE;
 	r->flags |= FLOW_MAPPED_BACK;
-	segment_inbound(skb, r);
+	segment_inbound(skb);
 	return translate_claim(r);
 }
 
-/* What no rule covers. */
+/* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
+static __always_inline int stays_on_link(const struct flow_key *key)
+{
+	if (address_is_multicast(key->daddr, key->family))
+		return 1;
+	if (key->family == FAMILY_IP4)
+		return !key->saddr[0];
+	return address6_is_link_local(key->saddr) || address6_is_below(key->saddr, 0);
+}
+
+/* RFC 1812 5.3.7: the stack would not take it either, but say nothing of it. Not DHCP's, nor IPv6's. */
+static __always_inline int is_martian(const struct flow_key *key)
+{
+	return address_is_no_source(key->saddr, key->family) && !stays_on_link(key);
+}
+
+/*
+ * To an address that is lent out: would the stack refuse a connection, which another may be opening
+ * from inside at the same time, or send the packet on, to where it came from?
+ */
+static __always_inline int is_nobodys(void *ctx, struct request *r)
+{
+	const struct flow_key *key = &r->p.tuple;
+
+	if (key->proto == IPPROTO_TCP && r->p.shape & PACKET_BEGINS)
+		return !socket_exists(ctx, r, key);
+	route_find(ctx, r, key, 0);
+	return !route_is_local(&r->p) && r->p.hop.ifindex == r->p.ifindex;
+}
+
+/*
+ * What no rule covers. What belongs to nobody, at an address that a snat rule lends out, is met with
+ * silence, whether it is mapped or not, and whether the stack knows the address or would send it on.
+ */
 static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r, int xdp)
 {
 	enum verdict verdict;
 
 	if (xdp)
 		return outside_of(r) ? VERDICT_PASS_TO_TC : VERDICT_PASS_NO_RULE;
+	if (is_martian(&r->p.tuple))
+		return VERDICT_DROP_MARTIAN;
 	verdict = begin_inbound(ctx);
-	return verdict == VERDICT_PASS_NO_RULE ? begin_tracked(ctx, r) : verdict;
+	if (verdict != VERDICT_PASS_NO_RULE)
+		return verdict;
+	if (protocol_has_ports(r->p.tuple.proto) && ruleset_pools() && is_nobodys(ctx, r))
+		return VERDICT_DROP_UNSOLICITED;
+	return begin_tracked(ctx, r);
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
@@ -531,16 +597,6 @@ static __always_inline enum verdict begin_aside(struct request *r)
 	return verdict == VERDICT_CONTINUE ? translate_claim(r) : verdict;
 }
 
-/* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
-static __always_inline int stays_on_link(const struct flow_key *key)
-{
-	if (address_is_multicast(key->daddr, key->family))
-		return 1;
-	if (key->family == FAMILY_IP4)
-		return !key->saddr[0];
-	return address6_is_link_local(key->saddr) || address6_is_below(key->saddr, 0);
-}
-
 /*
  * Egress: the stage out, as netfilter's POSTROUTING. What a source-NAT rule covers and cannot be
  * translated does not leave, unless this host's own sockets made it: its source is no secret, and
@@ -578,7 +634,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 		return p->shape & PACKET_LOCAL ? VERDICT_PASS_STRAY : verdict;
 	if (p->shape & PACKET_LOCAL)
 		r->from_local = FLOW_TO_LOCAL;
-	else if (source_is_forged(skb, r, p->came_from))
+	else if (source_is_forged(skb, p->came_from, 0))
 		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
 	segment_rule(r, rule);

@@ -39,6 +39,15 @@ static __always_inline __u16 csum_delta32(__u32 from, __u32 to)
 	return csum_fold(csum_add(~from, to));
 }
 
+/*
+ * The delta of what has not changed is one of ones' complement's two zeroes. As the other, it leaves
+ * every checksum as it is: one of 0xffff, too, which the sum of nothing but zeroes has.
+ */
+static __always_inline __u16 csum_delta_none(__u16 delta)
+{
+	return delta == 0xffff ? 0 : delta;
+}
+
 /* Both summands are folded already. */
 static __always_inline __u16 csum_delta_add(__u16 a, __u16 b)
 {

@@ -3,8 +3,7 @@
 #ifndef XFWD_CLASSIFY_H
 #define XFWD_CLASSIFY_H
 
-#include "maps.h"
-#include "packet.h"
+#include "request.h"
 
 /* What is asked of the classifier, and its answer. */
 struct rule_query {
@@ -150,6 +149,38 @@ static __always_inline __u32 ruleset_hairpin(__u32 active, __u32 i)
 
 	set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 	return set && i < RULESET_HAIRPINS && i < set->hairpin_count ? set->hairpins[i] : 0;
+}
+
+static __always_inline int address_compare(const __be32 a[4], const __be32 b[4])
+{
+	for (int i = 0; i < 4; i++)
+		if (a[i] != b[i])
+			return bpf_ntohl(a[i]) < bpf_ntohl(b[i]) ? -1 : 1;
+	return 0;
+}
+
+/* Is the request's packet for an address of a snat rule? A function of its own to the verifier. */
+__attribute__((noinline)) int ruleset_pools(void)
+{
+	const struct request *r = request_get();
+	const struct ruleset *set;
+	__u32 zero = 0, active, family;
+	void *inner;
+
+	if (!r)
+		return 0;
+	active = r->p.generation & 1;
+	family = r->p.tuple.family & 1;
+	inner = bpf_map_lookup_elem(&rulesets, &active);
+	set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	if (!set)
+		return 0;
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < RULESET_POOLS && i < set->pool_count[family]; i++)
+		if (address_compare(r->p.tuple.daddr, set->pools[family][i].min) >= 0 &&
+		    address_compare(r->p.tuple.daddr, set->pools[family][i].max) <= 0)
+			return 1;
+	return 0;
 }
 
 /* The action of the rule that covers the packet at this stage, or NULL. It stays in its room. */

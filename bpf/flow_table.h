@@ -49,6 +49,27 @@ static __always_inline struct flow *request_flow(struct request *r, const struct
 	return bpf_map_lookup_elem(&flows4, &r->key4);
 }
 
+/* The entry under a key in a request, and r->peer set to the other key of its flow. */
+static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
+{
+	struct flow4 *f4;
+	struct flow6 *f6;
+
+	if (key->family == FAMILY_IP4) {
+		flow_key_to4(key, &r->key4);
+		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
+		if (!f4)
+			return NULL;
+		flow_peer_key4(f4, key, &r->peer);
+		return &f4->flow;
+	}
+	f6 = bpf_map_lookup_elem(&flows6, key);
+	if (!f6)
+		return NULL;
+	flow_peer_key6(f6, key, &r->peer);
+	return &f6->flow;
+}
+
 static __always_inline long request_delete(struct request *r, const struct flow_key *key)
 {
 	if (key->family != FAMILY_IP4)
@@ -85,8 +106,10 @@ static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 	f->used = packet_now(p);
 	f->packets++;
 	f->bytes += p->l3_length;
-	if (p->tuple.proto != IPPROTO_TCP || (p->shape & PACKET_NO_L4))
+	if (p->tuple.proto != IPPROTO_TCP || (p->shape & (PACKET_NO_L4 | PACKET_BAD_RESET)))
 		return;
+	if ((flags & (TCP_FLAG_ACK | TCP_FLAG_RST)) == TCP_FLAG_ACK)
+		f->ack_high = packet_ack_high(p);
 	if (flags & TCP_FLAG_SYN)
 		seen |= TCP_SEEN_SYN;
 	else if (flags & TCP_FLAG_ACK)

@@ -170,7 +170,7 @@ static __always_inline void route_keep(const struct request *r, struct flow *f)
 	f->hop_generation = 0;
 	barrier();
 	f->port = at;
-	*(volatile __u64 *)f->dmac = hop->dmac.bytes;
+	link_address_keep(f->dmac, &hop->dmac);
 	barrier();
 	f->hop_generation = hop->generation;
 	hop_use(r);

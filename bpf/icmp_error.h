@@ -228,29 +228,8 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 	return bpf_skb_store_bytes(skb, p->l4_offset + 2, &check, sizeof(check), 0);
 }
 
-/* r->peer: what the flow under r->back rewrites to, with its ends exchanged. */
-static __always_inline struct flow *error_flow(struct request *r)
-{
-	struct flow4 *f4;
-	struct flow6 *f6;
-
-	if (r->back.family == FAMILY_IP4) {
-		flow_key_to4(&r->back, &r->key4);
-		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
-		if (!f4)
-			return NULL;
-		flow_peer_key4(f4, &r->back, &r->peer);
-		return &f4->flow;
-	}
-	f6 = bpf_map_lookup_elem(&flows6, &r->back);
-	if (!f6)
-		return NULL;
-	flow_peer_key6(f6, &r->back, &r->peer);
-	return &f6->flow;
-}
-
 /*
- * The same for what a static rule translates: r->peer is the quoted packet as it will be. The one
+ * What a static rule translates: r->peer is the quoted packet as it will be. The one
  * end of it that changes is the one that the error itself goes to, or on its way out comes from.
  */
 static __always_inline int error_static(struct request *r)
@@ -295,7 +274,7 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	if (!r || !q || quote_load(skb, &r->p, q) || quote_parse(r, q))
 		return VERDICT_PASS_NO_RULE;
 	flow_key_reverse(&r->key, &r->back);
-	f = error_flow(r);
+	f = request_pair(r, &r->back); /* r->peer: the quoted packet as it will be */
 	if (f) {
 		flags = f->flags;
 		if (!(flags & (FLOW_SNAT | FLOW_DNAT)))

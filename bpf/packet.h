@@ -43,6 +43,7 @@
 #define PACKET_OTHER_HOST (1U << 7) /* its link-layer destination is not this interface */
 #define PACKET_ICMP_ERROR (1U << 8) /* it reports on another packet */
 #define PACKET_LINK_ONLY  (1U << 9) /* of this link: neighbour discovery and the like */
+#define PACKET_BAD_RESET  (1U << 10) /* RST that its receiver will not take: nothing changes */
 
 /* What the frames that XDP sees were before. */
 enum frames {
@@ -82,6 +83,19 @@ static __always_inline void link_address_write(void *to, const struct link_addre
 	*(__u32 *)to = (__u32)(address->bytes >> 32);
 	*(__u16 *)(to + 4) = (__u16)(address->bytes >> 16);
 #endif
+}
+
+/* To a map's eight bytes at once, the last two of which are another's. */
+static __always_inline void link_address_keep(__u8 *to, const struct link_address *address)
+{
+	volatile __u64 *word = (volatile __u64 *)to;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	const __u64 mask = 0xffffffffffffULL;
+#else
+	const __u64 mask = ~0xffffULL;
+#endif
+
+	*word = (address->bytes & mask) | (*word & ~mask);
 }
 
 /* Both of an Ethernet header, one behind the other. */
@@ -136,12 +150,18 @@ struct packet {
 	__u32 l3_length; /* bytes from the IP header on */
 	__u32 route_length; /* the longest datagram this will be on the wire: for GSO, one segment */
 	__be32 flow_info; /* IPv6: traffic class and flow label, where the header has them */
+	__u32 tcp_flags; /* TCP_FLAG_…; the upper 16 bits: see packet_ack_high() */
 	__u16 ip_check;
 	__u8 ttl;
 	__u8 tos;
-	__u8 tcp_flags;
 	__u8 frames; /* enum frames; XDP only */
 };
+
+/* The upper half of TCP's acknowledgement number. In one word with the flags it costs no room. */
+static __always_inline __be16 packet_ack_high(const struct packet *p)
+{
+	return p->tcp_flags >> 16;
+}
 
 /* No route forwards it, for any reason: it is this host's, or the stack's to refuse. */
 static __always_inline int route_is_local(const struct packet *p)

@@ -53,6 +53,7 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void *end, __u32 length)
 {
 	const __u8 opening = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST | TCP_FLAG_FIN;
+	const __be16 *ack;
 
 	if ((void *)(tcp + 1) > end || tcp->doff < 5 || tcp->doff * 4U > length) {
 		p->shape |= PACKET_BAD_L4;
@@ -60,7 +61,8 @@ static __always_inline void parse_tcp(struct packet *p, struct tcphdr *tcp, void
 	}
 	p->tuple.sport = tcp->source;
 	p->tuple.dport = tcp->dest;
-	p->tcp_flags = tcp->flags;
+	ack = (const __be16 *)&tcp->ack_seq;
+	p->tcp_flags = tcp->flags | (__u32)*ack << 16;
 	if (!(TCP_SANE_FLAGS >> (tcp->flags & 63) & 1)) {
 		p->shape |= PACKET_BAD_L4; /* of no flow; a rule may cover it */
 		return;
@@ -125,14 +127,18 @@ static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
 	}
 }
 
-/* Types from 130 on: multicast listeners, neighbours, routers (RFC 4890 4.4 lists them). */
+/* Multicast listeners, neighbours, routers: of one link alone (RFC 4890 4.4.1). Bit n: type 128 + n. */
+#define ICMPV6_LINK_TYPES \
+	(0xfcULL << 0 | 3ULL << 8 | 7ULL << (141 - 128) | 3ULL << (148 - 128) | 7ULL << (151 - 128))
+
 static __always_inline void parse_icmp6(struct packet *p, struct icmphdr *icmp)
 {
 	if (icmp->type == ICMPV6_ECHO_REQUEST || icmp->type == ICMPV6_ECHO_REPLY)
 		parse_echo(p, icmp, icmp->type == ICMPV6_ECHO_REQUEST);
 	else if (icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB)
 		p->shape |= PACKET_ICMP_ERROR;
-	else
+	else if (icmp->type >= 128 && icmp->type < 128 + 64 &&
+		 ICMPV6_LINK_TYPES >> (icmp->type - 128) & 1)
 		p->shape |= PACKET_LINK_ONLY;
 }
 

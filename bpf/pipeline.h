@@ -49,7 +49,7 @@ static __always_inline enum verdict flow_admit(struct packet *p)
 /*
  * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
  * the rules in force. What the flow table alone does not settle is looked at by admit(): a first
- * packet, a SYN, a packet after a long silence or after a change of rules.
+ * packet, a SYN or RST, a packet after a long silence or after a change of rules.
  */
 static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **found)
 {
@@ -67,7 +67,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 		f = flow_find(&p->tuple);
 	*found = f;
 	if (likely(f && packet_now(p) - f->used <= p->settings->timeout_least &&
-		   !(p->tcp_flags & TCP_FLAG_SYN) &&
+		   !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) &&
 		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
 		return VERDICT_CONTINUE;
 

@@ -47,9 +47,10 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 	}
 	f->sport = to->sport;
 	f->dport = to->dport;
-	f->addr_delta = csum_delta_address((struct flow_key *)from, (struct flow_key *)to);
-	f->port_delta = csum_delta_add(csum_delta16(from->sport, to->sport),
-				       csum_delta16(from->dport, to->dport));
+	f->addr_delta =
+		csum_delta_none(csum_delta_address((struct flow_key *)from, (struct flow_key *)to));
+	f->port_delta = csum_delta_none(csum_delta_add(csum_delta16(from->sport, to->sport),
+						       csum_delta16(from->dport, to->dport)));
 	if (!address_equal(from->saddr, to->saddr) || from->sport != to->sport)
 		flags |= FLOW_SNAT;
 	if (!address_equal(from->daddr, to->daddr) || from->dport != to->dport)
@@ -80,39 +81,6 @@ static __always_inline int flow_insert(struct request *r, const struct flow_key 
 	return bpf_map_update_elem(&flows4, &r->key4, &r->entry.flow4, BPF_NOEXIST);
 }
 
-/* What the flow holds, as its entries say it. */
-static __always_inline __u8 holds(const struct request *r)
-{
-	return r->flags | (r->mapping == MAPPING_NONE ? 0 : FLOW_MAPPED);
-}
-
-/*
- * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
- * its own to the verifier, so that the search for a port costs it one call a round.
- */
-__attribute__((noinline)) int flow_claim_reply(void)
-{
-	struct request *r = request_get();
-	int err;
-
-	if (!r)
-		return -ENOENT;
-	flow_key_reverse(&r->want, &r->key);
-	flow_key_reverse(&r->p.tuple, &r->back);
-	if (key_equal(&r->key, &r->p.tuple))
-		return -EEXIST; /* its own answer: another port is needed */
-	if (r->mapping == MAPPING_NEW) {
-		err = outside_claim(r);
-		if (err)
-			return err;
-	}
-	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
-	err = flow_insert(r, &r->key);
-	if (err && r->mapping == MAPPING_NEW)
-		bpf_map_delete_elem(&outsides, &r->outside_key);
-	return err;
-}
-
 /* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
 static __always_inline __u64 hash64(__u64 x)
 {
@@ -141,24 +109,103 @@ static __always_inline __u16 port_candidate(const struct request *r, __u32 i, __
 	return r->port_min + other + 2 * ((start + i) % alike);
 }
 
+/* What the flow holds, as its entries say it. */
+static __always_inline __u8 holds(const struct request *r)
+{
+	return r->flags | (r->mapping == MAPPING_NONE ? 0 : FLOW_MAPPED);
+}
+
+#define PORT_KEPT (~0U) /* no candidate: r->want as it is */
+
+/*
+ * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
+ * its own to the verifier, so that the search for a port costs it one call a round.
+ */
+__attribute__((noinline)) int flow_claim_reply(__u32 candidate, __u32 start)
+{
+	struct request *r = request_get();
+	int err;
+
+	if (!r)
+		return -ENOENT;
+	if (candidate != PORT_KEPT)
+		r->want.sport = bpf_htons(port_candidate(r, candidate, start));
+	flow_key_reverse(&r->want, &r->key);
+	flow_key_reverse(&r->p.tuple, &r->back);
+	if (key_equal(&r->key, &r->p.tuple))
+		return -EEXIST; /* its own answer: another port is needed */
+	if (r->mapping == MAPPING_NEW) {
+		err = outside_claim(r);
+		if (err)
+			return err;
+	}
+	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
+	err = flow_insert(r, &r->key);
+	if (err && r->mapping == MAPPING_NEW)
+		bpf_map_delete_elem(&outsides, &r->outside_key);
+	return err;
+}
+
+/* Of a large range, what was in use a moment ago mostly is so still. */
+#define TAKE_OVER_TRIES 16
+
 /* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno of the map. */
 __attribute__((noinline)) int flow_search_port(void)
 {
 	const struct settings *set = settings_get();
 	struct request *r = request_get();
-	__u32 width, start;
+	__u32 tries, start;
 	int err = -EEXIST;
 
 	if (!r || !set)
 		return -ENOENT;
-	width = r->port_max - r->port_min + 1U;
+	tries = r->port_max - r->port_min + 1U;
+	if (tries > XFWD_PORT_TRIES)
+		tries = r->take_over ? TAKE_OVER_TRIES : XFWD_PORT_TRIES;
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
 			      set->secret);
-	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < width; i++) {
-		r->want.sport = bpf_htons(port_candidate(r, i, start));
-		err = flow_claim_reply();
+	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < tries; i++) {
+		err = flow_claim_reply(i, start);
 		if (err != -EEXIST)
 			break;
+	}
+	return err;
+}
+
+/* What a search for a port is for; of a mapping, no destination. Never 0. */
+static __always_inline __u64 search_subject(const struct request *r)
+{
+	const struct flow_key *want = &r->want;
+	__u64 subject = (__u64)r->port_min << 8 | want->proto;
+
+	for (int i = 0; i < 4; i += 2)
+		subject = hash64(subject ^ ((__u64)want->saddr[i] << 32 | want->saddr[i + 1]));
+	if (r->mapping == MAPPING_NEW)
+		return subject | 1;
+	for (int i = 0; i < 4; i += 2)
+		subject = hash64(subject ^ ((__u64)want->daddr[i] << 32 | want->daddr[i + 1]));
+	return hash64(subject ^ want->dport) | 1;
+}
+
+/*
+ * Where there was no port a moment ago there is none now: a flood of new flows must not have the
+ * ports searched for each of them, but for one a jiffy, on each CPU.
+ */
+static __always_inline int search_port(struct request *r)
+{
+	__u64 subject = search_subject(r);
+	int err;
+
+	if (r->vain_at == packet_now(&r->p) && r->vain_subject == subject)
+		return -EEXIST;
+	err = flow_search_port();
+	if (err == -EEXIST && r->mapping == MAPPING_NEW) {
+		r->take_over = 1;
+		err = flow_search_port();
+	}
+	if (err == -EEXIST) {
+		r->vain_at = packet_now(&r->p);
+		r->vain_subject = subject;
 	}
 	return err;
 }
@@ -173,14 +220,9 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 	int err = -EEXIST;
 
 	if (r->keep)
-		err = flow_claim_reply();
-	if (err == -EEXIST && r->choose && r->port_max >= r->port_min) {
-		err = flow_search_port();
-		if (err == -EEXIST && r->mapping == MAPPING_NEW) {
-			r->take_over = 1;
-			err = flow_search_port();
-		}
-	}
+		err = flow_claim_reply(PORT_KEPT, 0);
+	if (err == -EEXIST && r->choose && r->port_max >= r->port_min)
+		err = search_port(r);
 	if (!err)
 		return FLOW_CLAIMED;
 	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
@@ -230,15 +272,32 @@ __attribute__((noinline)) int flow_undo(void)
 	return 0;
 }
 
+/* Looks, for some microseconds, whether another CPU has just made the flow: the reply comes first. */
+#define AWAIT_ROUNDS 256
+
+__attribute__((noinline)) int flow_await(void)
+{
+	struct request *r = request_get();
+
+	if (!r)
+		return 0;
+	flow_key_reverse(&r->want, &r->key);
+	if (!request_pair(r, &r->key) || !key_equal(&r->peer, &r->p.tuple))
+		return 0;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < AWAIT_ROUNDS; i++)
+		if (request_flow(r, &r->p.tuple))
+			return 1;
+	return 0;
+}
+
 /* The claim failed, or another CPU made the flow: what was held for it is free. */
 static __always_inline int flow_give_up(struct request *r, int claim)
 {
 	r->key = r->p.tuple;
 	flow_key_reverse(&r->want, &r->back);
 	flow_gone(r->flags | (r->mapping == MAPPING_KNOWN ? FLOW_MAPPED : 0));
-	if (claim == FLOW_NO_PORT && request_flow(r, &r->p.tuple))
-		return FLOW_EXISTS;
-	return claim;
+	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
 }
 
 /*

@@ -49,6 +49,9 @@ struct request {
 	__u8 pad2;
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
+	/* the last search for a port that found none: not of this packet, but to spare another one */
+	__u64 vain_subject;
+	__u32 vain_at; /* jiffies */
 	/* room to work in */
 	struct flow_key key;
 	struct flow_key back;

@@ -170,7 +170,8 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 
 		if ((void *)(icmp + 1) > end)
 			return -1;
-		icmp->id = f->sport | f->dport; /* one of them is 0 */
+		if (p->shape & PACKET_PORTS)
+			icmp->id = f->sport | f->dport; /* one of them is 0 */
 		/* only ICMPv6 has a pseudo header */
 		icmp->checksum =
 			csum_replace(icmp->checksum, packet_is_ip4(p) ? f->port_delta : both);
@@ -191,8 +192,10 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	if (p->tuple.proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
 		pair[0] |= pair[1]; /* one of them is 0 */
 		check = at + __builtin_offsetof(struct icmphdr, checksum);
-		err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id), pair,
-					  sizeof(pair[0]), 0);
+		err = 0;
+		if (p->shape & PACKET_PORTS)
+			err = bpf_skb_store_bytes(skb, at + __builtin_offsetof(struct icmphdr, id),
+						  pair, sizeof(pair[0]), 0);
 		if (!err && !packet_is_ip4(p)) /* only ICMPv6 has a pseudo header */
 			err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR);
 		return err ? err : bpf_l4_csum_replace(skb, check, 0, f->port_delta, 0);

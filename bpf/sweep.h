@@ -259,7 +259,7 @@ int flow_forget(struct __sk_buff *skb)
 
 	if (!r || bpf_skb_load_bytes(skb, 0, &r->p.tuple, sizeof(r->p.tuple)))
 		return 0;
-	f = known_find(r);
+	f = request_pair(r, &r->p.tuple);
 	if (!f || f->flags & FLOW_REPLY)
 		return 0;
 	flow_end(r, 0);

@@ -77,7 +77,7 @@ struct flow {
 	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
 	__u64 bytes; /* layer 3 bytes */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
-	__u16 pad;
+	__be16 ack_high; /* upper half of the last acknowledgement in this direction, if there is one */
 	union {
 		/* original: of the one key in the sweeper's queue that stands for this flow */
 		__u32 serial;
@@ -199,6 +199,12 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 	default:
 		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
 	}
+}
+
+/* Has TCP acknowledged anything in this entry's direction? An answering SYN does, too. */
+static inline int flow_has_acknowledged(const struct flow *f)
+{
+	return f->tcp_seen & (f->flags & FLOW_REPLY ? TCP_SEEN_SYN | TCP_SEEN_ACK : TCP_SEEN_ACK);
 }
 
 static inline void flow_key_from4(const struct flow_key4 *key4, struct flow_key *key)

@@ -51,7 +51,17 @@ struct rule_mask {
 /* Outside interfaces that hosts inside may be led back from. */
 #define RULESET_HAIRPINS           7
 
+/* The addresses of a snat rule: what comes to them and belongs to nobody goes no further. */
+#define RULESET_POOLS              31
+
+struct pool_range {
+	__be32 min[4];
+	__be32 max[4];
+};
+
 struct ruleset {
+	__u32 pool_count[FAMILY_COUNT];
+	struct pool_range pools[FAMILY_COUNT][RULESET_POOLS];
 	__u32 hairpin_count;
 	__u32 hairpins[RULESET_HAIRPINS]; /* interfaces of dnat rules that have that option */
 	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */

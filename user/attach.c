@@ -37,11 +37,18 @@ static int link_pin(const struct pins *pins, int link, unsigned int ifindex, con
 	return err;
 }
 
+/* At once: a link that merely loses its last pin is detached some time later. */
 static int link_unpin(const struct pins *pins, unsigned int ifindex, const char *suffix)
 {
 	char path[PATH_MAX];
+	int fd;
 
 	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
 	return unlink(path) && errno != ENOENT ? -errno : 0;
 }
 

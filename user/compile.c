@@ -284,6 +284,21 @@ static int hairpin_add(struct ruleset *ruleset, __u32 ifindex)
 	return 0;
 }
 
+/* More than there is room for are not watched over. */
+static void pool_add(struct ruleset *ruleset, const struct rule *rule, enum family family)
+{
+	struct pool_range *range = &ruleset->pools[family][ruleset->pool_count[family]];
+
+	if (rule->kind != RULE_SNAT || ruleset->pool_count[family] == RULESET_POOLS)
+		return;
+	memcpy(range->min, rule->target.addr_min.word, sizeof(range->min));
+	memcpy(range->max, rule->target.addr_max.word, sizeof(range->max));
+	for (__u32 i = 0; i < ruleset->pool_count[family]; i++)
+		if (!memcmp(&ruleset->pools[family][i], range, sizeof(*range)))
+			return;
+	ruleset->pool_count[family]++;
+}
+
 /* What a pattern of the rule asks of every packet in that stage: an interface, if it names one. */
 static int pattern_begin(struct compiler *compiler, const struct rule *rule, enum stage stage,
 			 struct pattern *pattern)
@@ -317,6 +332,7 @@ static int family_add(struct compiler *compiler, struct subject *subject, const 
 	err = pattern_begin(compiler, rule, rule->stage, &pattern);
 	if (err)
 		return err;
+	pool_add(compiler->tables->ruleset, rule, subject->family);
 	prefix_add(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
 	prefix_add(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
 	return protocols_add(compiler, subject, rule, &pattern);

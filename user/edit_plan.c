@@ -294,8 +294,9 @@ static int plan_new(struct plan *plan, const struct tables *tables)
 		store->after = tables->entries[i];
 		store->after.rank = rank;
 	}
-	if (tables->ruleset->hairpin_count)
-		return -EAGAIN; /* the list of their interfaces changes with the whole ruleset */
+	if (tables->ruleset->hairpin_count || tables->ruleset->pool_count[FAMILY_IP4] ||
+	    tables->ruleset->pool_count[FAMILY_IP6])
+		return -EAGAIN; /* lists that change with the whole ruleset */
 	for (int stage = 0; stage < STAGE_COUNT; stage++) {
 		__u64 interfaces = tables->ruleset->interfaces[stage];
 

@@ -64,6 +64,7 @@ GOALS = [
     Goal(established(50000), N, "one lookup", 0.9),
     Goal(established(500000), N, "one lookup", 0.9),
     Goal("new.1", N, "nft map", 4),
+    Goal("mapping", "xfwd mappings", "nft map", 3),
     Goal("rules.established", "100k rules", "1 rule", 0.97),
     Goal("rules.new", "100k rules", "1 rule", 0.90),
     Goal("load.100000", "xfwd apply", None, 0.35, least=False),

@@ -96,10 +96,13 @@ class Routing(Peer):
 class Xfwd(Peer):
     settings = ""
 
-    def __init__(self, mode, service=True):
+    def __init__(self, mode, service=True, mapping="endpoint-dependent"):
         self.mode = mode
         self.service = service
+        self.mapping = mapping  # as the kernel's, but in a row of its own: one address has room
         self.name = f"xfwd {mode}" if service else f"xfwd {mode} alone"
+        if mapping != "endpoint-dependent":
+            self.name = "xfwd mappings"
         self.gro = mode in ("tc", "auto")
 
     def configuration(self, rules, flows):
@@ -109,7 +112,7 @@ class Xfwd(Peer):
             lines.append("dnat in eth0 udp to 198.51.100.1:16384-16447 -> 10.0.0.2:40960-41023")
         else:
             lines += [f"dnat in eth0 udp to {a}:{p} -> {t}:{q}" for a, p, t, q in rule_ports(rules)]
-        return "\n".join(lines + ["masquerade out eth1 to 10.0.0.0/24", ""])
+        return "\n".join(lines + [f"masquerade out eth1 to 10.0.0.0/24 mapping {self.mapping}", ""])
 
     def set_up(self, hosts, rules, flows=1000):
         super().set_up(hosts, rules)
@@ -238,6 +241,7 @@ def find(program):
 
 
 def all_peers():
-    peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"), Generator(), Ceiling(), Lookup(), Routing(), Nft(), Nft(plain=True),
+    peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"),
+             Xfwd("native", mapping="endpoint-independent"), Generator(), Ceiling(), Lookup(), Routing(), Nft(), Nft(plain=True),
              Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

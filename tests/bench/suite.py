@@ -141,6 +141,13 @@ def new_rows(bench):
                       chosen, 100000)
 
 
+def mapping_row(bench):
+    """Each of the flows with a mapping of its own: one address has room for 64 thousand of them."""
+    chosen = contenders(bench, ("xfwd mappings", "nft map"))
+    bench.measure(packets.new_flows, "mapping", "each frame a new flow and a new mapping", chosen,
+                  16000 // (bench.repeats + 1))
+
+
 def rules_rows(bench):
     """xfwd against itself, with one rule and with many."""
     if not bench.pick("xfwd native"):
@@ -212,6 +219,7 @@ def run_all(bench):
         control_rows(bench)
         established_rows(bench)
         new_rows(bench)
+        mapping_row(bench)
         if not bench.args.ci:
             rules_rows(bench)
             scale_rows(bench)

@@ -105,11 +105,13 @@ static void rules_shift(int from, unsigned int shift)
 	printf("dnat in eth0 udp to %s:%u-%u -> %s:%u-%u\n", a, last - shift + 1, last, b, PORT,
 	       PORT + shift - 1);
 	printf("dnat in eth0 udp to %s:%u -> %s:%u\n", a, PORT_ALONE, b, PORT_ALONE);
-	printf("snat out eth1 from %s to %s -> %s\n", host[from], b, host[!from]);
+	printf("snat out eth1 from %s to %s -> %s mapping endpoint-dependent\n", host[from], b,
+	       host[!from]);
 }
 
 static void rules(void)
 {
+	printf("set source-check off\n"); /* both hosts are behind one interface */
 	rules_shift(0, SHIFT_AWAY);
 	rules_shift(1, SHIFT_BACK);
 }

@@ -209,6 +209,21 @@ hundred_thousand() {
 	xfwd save | cmp -n "$(stat -c %s "$TMP/case/many")" - "$TMP/case/many"
 }
 
+modes_change() { # each at once after the other: the program before has to be gone
+	topology
+	http_server "$INSIDE" 8080
+	for mode in native generic native tc native tc generic auto native; do
+		xfwd -q apply - <<-END
+			interface eth0 { mode $mode }
+			dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+			masquerade out eth0 from 10.0.0.0/24
+		END
+		[[ $mode == auto ]] ||
+			equal mode "$(xfwd status -j | jq -r '.interfaces[] | select(.name == "eth0").mode')" $mode
+	done
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+}
+
 without_tcx() { # kernels before 6.6: clsact filters
 	export XFWD_NO_TCX=1
 	topology
@@ -230,5 +245,6 @@ once "apply keeps what stays" apply_keeps
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
 once "100 000 rules" hundred_thousand
+once "modes change" modes_change
 each_mode "without TCX" without_tcx
 finish

@@ -95,8 +95,8 @@ static size_t tcp_write(const struct spec *spec, const uint8_t *ip, uint8_t *at)
 
 	write16(at, spec->sport);
 	write16(at + 2, spec->dport);
-	write32(at + 4, 0x01020304);
-	write32(at + 8, spec->tcp_flags & TCP_ACK ? 0x05060708 : 0);
+	write32(at + 4, spec->seq ? spec->seq : 0x01020304);
+	write32(at + 8, spec->tcp_flags & TCP_ACK ? spec->ack ? spec->ack : 0x01020708 : 0);
 	at[12] = (spec->doff ? spec->doff : header / 4) << 4;
 	at[13] = spec->tcp_flags ? spec->tcp_flags : TCP_SYN;
 	write16(at + 14, 0xfaf0);

@@ -61,6 +61,7 @@ struct spec {
 	uint16_t id;
 	uint16_t flags; /* of the fragment word: IP_DONT, IP_MORE */
 	uint8_t tcp_flags; /* 0: SYN */
+	uint32_t seq, ack; /* 0: some; those of both directions are near to each other */
 	uint8_t tcp_options[40];
 	uint8_t tcp_option_words; /* so many of them, in 32 bits */
 	uint8_t icmp_type; /* 0: an answer to an echo */

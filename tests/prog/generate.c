@@ -245,7 +245,12 @@ static void random_kind(uint64_t *random, struct spec *spec)
 	static const uint8_t chunks[] = { SCTP_INIT,  SCTP_INIT, SCTP_INIT,       SCTP_INIT_ACK,
 					  SCTP_ABORT, SCTP_DATA, SCTP_COOKIE_ECHO };
 
+	static const uint32_t numbers[] = { 0,          0,          0,          0x01110304,
+					    0x01120304, 0x01130304, 0x01010304, 0xfff80304 };
+
 	spec->tcp_flags = PICK(random, flags);
+	spec->seq = PICK(random, numbers);
+	spec->ack = PICK(random, numbers);
 	spec->icmp_type = PICK(random, types);
 	spec->chunk = PICK(random, chunks);
 	spec->vtag = random_below(random, 20) ? 0 : random_next(random);

@@ -17,6 +17,7 @@ struct parsed {
 	uint16_t id;
 	uint8_t ttl;
 	uint8_t tcp_flags;
+	uint16_t seq_high, ack_high; /* upper halves */
 	bool fragment, later, dont_fragment;
 	bool error; /* an ICMP error */
 	bool has_ports; /* known, or the protocol has none */
@@ -112,6 +113,8 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 			return;
 		flags = at[13];
 		p->tcp_flags = flags;
+		p->seq_high = read16(at + 4);
+		p->ack_high = read16(at + 8);
 		p->broken = !flags_make_sense(flags);
 		p->begins = (flags & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) == TCP_SYN;
 		break;
@@ -379,15 +382,33 @@ static struct model_flow *packet_flow(struct walk *w, int *direction)
 	return flow;
 }
 
+/* An RST far from what its receiver has acknowledged last: the receiver will not take it. */
+static bool reset_is_bad(const struct walk *w, const struct model_flow *flow, int d)
+{
+	uint8_t receiver = flow->tcp_seen[!d];
+
+	if (!(w->p.tcp_flags & TCP_RST))
+		return false;
+	if (!(receiver & TCP_ACK) && !(d == 0 && receiver & TCP_SYN))
+		return false;
+	return (uint16_t)(w->p.seq_high - flow->ack_high[!d]) > 16;
+}
+
 static void account(struct walk *w, struct model_flow *flow, int d)
 {
+	uint8_t flags = w->p.tcp_flags;
+
 	count_rule(w, flow->rule[STAGE_IN]);
 	count_rule(w, flow->rule[STAGE_OUT]);
-	if (w->p.tuple.proto == IPPROTO_TCP && !w->p.later) {
-		if (!(w->p.tcp_flags & TCP_RST))
-			flow->tcp_seen[d] &= ~TCP_RST;
-		flow->tcp_seen[d] |= w->p.tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
-	}
+	if (w->p.tuple.proto != IPPROTO_TCP || w->p.later || reset_is_bad(w, flow, d))
+		return;
+	if (flags & TCP_ACK && !(flags & TCP_RST))
+		flow->ack_high[d] = w->p.ack_high;
+	if (!(flags & TCP_RST))
+		flow->tcp_seen[d] &= ~TCP_RST;
+	if (flags & TCP_SYN)
+		flags &= ~TCP_ACK;
+	flow->tcp_seen[d] |= flags & (TCP_SYN | TCP_ACK | TCP_FIN | TCP_RST);
 }
 
 /* ---- writing ---- */
@@ -784,11 +805,39 @@ static enum verdict begin_translated(struct walk *w, int at)
 	return create(w, &want);
 }
 
+bool model_in_pool(const struct config *config, uint32_t addr)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if (rule->kind == RULE_SNAT && addr >= ntohl(rule->target.addr_min.word[0]) &&
+		    addr <= ntohl(rule->target.addr_max.word[0]))
+			return true;
+	}
+	return false;
+}
+
+/* There are no sockets here: connections would be refused, and other packets sent back. */
+static bool is_nobodys(const struct walk *w)
+{
+	struct way way = route(w->p.tuple.daddr, w->p.length);
+
+	if (w->p.tuple.proto == IPPROTO_TCP && w->p.begins)
+		return true;
+	return has_real_ports(&w->p.tuple) && way.route != ROUTE_HERE &&
+	       way.iface == w->place.iface;
+}
+
 static enum verdict begin_ingress(struct walk *w)
 {
 	int at = model_first_match(w->m->config, STAGE_IN, w->place.iface, &w->p.tuple);
 	const struct rule *rule = rule_at(w, at);
 
+	if (!rule && !w->xdp && is_no_source(w->p.tuple.saddr) && w->p.tuple.saddr &&
+	    !is_multicast(w->p.tuple.daddr))
+		return VERDICT_DROP_MARTIAN;
+	if (!rule && !w->xdp && model_in_pool(w->m->config, w->p.tuple.daddr) && is_nobodys(w))
+		return VERDICT_DROP_UNSOLICITED;
 	if (!rule)
 		return begin_untranslated(w, VERDICT_PASS_NO_RULE);
 	if (translates(rule))

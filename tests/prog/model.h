@@ -24,7 +24,8 @@ struct model_flow {
 	struct tuple tuple[2]; /* of packets as they arrive: original, reply */
 	bool ends_here[2]; /* packets of that direction are for this host */
 	int rule[STAGE_COUNT]; /* position, or -1 */
-	uint8_t tcp_seen[2]; /* TCP_… of any segment of the direction; TCP_ACK is not kept */
+	uint8_t tcp_seen[2]; /* TCP_… of any segment of the direction; TCP_ACK: without SYN */
+	uint16_t ack_high[2]; /* upper half of what the direction acknowledged last */
 };
 
 struct model_fragment {
@@ -66,5 +67,8 @@ struct tuple tuple_reverse(const struct tuple *tuple);
 bool tuple_equal(const struct tuple *a, const struct tuple *b);
 /* "udp 10.0.0.2:5 -> 10.0.0.3:6", in one of a few buffers. */
 const char *tuple_text(const struct tuple *tuple);
+
+/* Is it an address that a snat rule lends out? */
+bool model_in_pool(const struct config *config, uint32_t addr);
 
 #endif

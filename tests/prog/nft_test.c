@@ -453,6 +453,7 @@ static void trial_make(uint64_t *random, const struct config *config, struct tri
 		       spec.saddr >> 28 < 14 && spec.saddr >> 24 && (spec.saddr & 255) > 0;
 		good = good && spec.daddr >> 24 != 127 && spec.daddr >> 28 < 14 &&
 		       spec.daddr >> 24 && spec.dport && (spec.daddr & 255) > 0;
+		good = good && !model_in_pool(config, spec.daddr); /* netfilter sends it on */
 		for (int i = 0; i < n; i++)
 			good = good && trials[i].first.sport != spec.sport &&
 			       trials[i].first.dport != spec.sport &&
