@@ -872,14 +872,10 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 	struct ends back;
 	bool is_reply;
 
-	if (!view_inner(&inner, frame, view)) {
-		/* The edge's own is about this packet. */
-		return view->end < view->transport + 8 && j->verdicts[VERDICT_DELIVER]
-			       ? EXCUSE_NOT_YET_SHORT_ERROR
-			       : EXCUSE_NONE;
-	}
-	if (inner.end < inner.transport + 8)
-		return EXCUSE_NOT_YET_SHORT_ERROR;
+	if (!view_inner(&inner, frame, view))
+		return EXCUSE_NONE;
+	if (inner.end < inner.transport + 8 && counted_drop(j, VERDICT_DROP_MALFORMED))
+		return EXCUSE_DROPPED_MALFORMED;
 	if (inner.ends.proto == IPPROTO_SCTP)
 		return EXCUSE_SCTP_QUOTE;
 	back = ends_reverse(&inner.ends);
@@ -925,10 +921,12 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 	    (!rest[KERNEL].count && leaves_as_seen(&rest[XFWD])))
 		return EXCUSE_PORT_CLASH;
 	if (is_beside_redirect(j, &view.ends))
-		return EXCUSE_NOT_YET_REDIRECT_CLASH;
+		return EXCUSE_BESIDE_REDIRECT;
 	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) ||
 	    (counted_drop(j, VERDICT_DROP_NO_PORT) && is_mirrored(&view, &rest[KERNEL])))
 		return EXCUSE_SELF;
+	if (j->verdicts[VERDICT_DROP_UNSOLICITED] && !rest[XFWD].count)
+		return EXCUSE_UNSOLICITED;
 	if (is_doubtful(&view.ends) || has_doubtful(&rest[KERNEL]) || has_doubtful(&rest[XFWD]))
 		return EXCUSE_FOLLOWS;
 	if (!known_find(j, &view.ends, &is_reply) && !frame_begins(&view) && !view.inner &&
@@ -941,8 +939,6 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 	if (counted_drop(j, VERDICT_DROP_RULE) && !rest[XFWD].count &&
 	    is_answer(j, &view, &rest[KERNEL]))
 		return EXCUSE_DROPPED_ANSWER;
-	if (j->verdicts[VERDICT_DELIVER] && j->verdicts[VERDICT_DROP_STRAY] && !rest[XFWD].count)
-		return EXCUSE_NOT_YET_REDIRECT_CLASH;
 	excuse = error_excuse(j, frame, &view);
 	if (excuse != EXCUSE_NONE)
 		return excuse;

@@ -24,6 +24,10 @@
 	/* netfilter forwards as it came what its tracking calls invalid */ \
 	X(DROPPED_STRAY, "begins no connection: xfwd drops what rules cover, and counts it") \
 	X(DROPPED_MALFORMED, "contradicts itself: xfwd drops what rules cover, and counts it") \
+	X(UNSOLICITED, \
+	  "nobody may begin to talk to an address of a pool: xfwd drops and counts it") \
+	X(BESIDE_REDIRECT, \
+	  "one port talks to the edge directly and by a rule: xfwd knows the one only") \
 	X(DROPPED_UNSUPPORTED, "a protocol that xfwd drops where it would have to leave as it is") \
 	X(DROPPED_BY_RULE, "xfwd's drop rules also cover what begins no connection") \
 	X(DROPPED_ANSWER, "answers of a connection that is not translated meet xfwd's drop rules") \
@@ -53,10 +57,8 @@
 	X(CHANCE, "what follows from a free choice: seen once, and not when tried again") \
 	X(FOLLOWS, "a connection that one edge has and the other has not, by one of the above") \
 	/* not yet */ \
-	X(NOT_YET_SHORT_ERROR, "an error that quotes less than 8 bytes of the transport") \
 	X(NOT_YET_ERROR_OF_PORTS, \
 	  "an error about a connection of which only a port is translated") \
-	X(NOT_YET_REDIRECT_CLASH, "two redirected connections from one port to one port") \
 	X(NOT_YET_ERRORS, "ICMP errors are not translated yet") \
 	X(NOT_YET_ANSWERS, "no answers of xfwd's own yet")
 

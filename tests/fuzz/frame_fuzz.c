@@ -225,12 +225,15 @@ static void check_sums(struct place place, const struct frame *in, const struct 
 }
 
 /*
- * Not yet: a sum of nothing but zeroes is not kept, and extension headers may lead behind the
- * datagram's end.
+ * Not yet: a sum of nothing but zeroes is not kept, that of ICMP which begins no connection follows one
+ * that was drawn, and extension headers may lead behind the datagram's end.
  */
 static bool is_known_damage(const struct frame *in, const struct view *view)
 {
-	return (view->six && view->transport > view->end) ||
+	bool is_icmp = view->ends.proto == (view->six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+
+	return (is_icmp && (!view->has_ports || view->icmp_type == (view->six ? 129 : 0))) ||
+	       (view->six && view->transport > view->end) ||
 	       (view->ends.proto == IPPROTO_ICMP && view->check &&
 		read16(in->data + view->check) == 0xffff);
 }
