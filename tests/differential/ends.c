@@ -65,7 +65,9 @@ static void read_transport(struct view *view, const uint8_t *data)
 		read_ports(view, data, 6);
 	} else if (view->ends.proto == IPPROTO_SCTP) {
 		read_ports(view, data, 8);
-		view->check = 0; /* its checksum does not cover addresses, and is no sum */
+		if (view->transport + 13 <= view->end)
+			view->chunk = data[view->transport + 12];
+		view->check = 0; /* no sum, and it does not cover addresses: see sctp_follow() */
 	} else {
 		view->has_ports = true; /* both 0: told apart by addresses */
 	}
@@ -275,6 +277,33 @@ static void patch_address(struct frame *frame, const struct cover *cover, size_t
 			patch(frame, cover, at + i, read16(addr + i), true);
 }
 
+/* RFC 9260: CRC32c over all of it, with the field itself as 0. */
+static uint32_t sctp_sum(const struct frame *frame, const struct view *view)
+{
+	static uint8_t copy[FRAME_MAX];
+
+	memcpy(copy, frame->data + view->transport, view->end - view->transport);
+	memset(copy + 8, 0, 4);
+	return crc32c(copy, view->end - view->transport);
+}
+
+static bool sctp_is_right(const struct frame *frame, const struct view *view)
+{
+	const uint8_t *at = frame->data + view->transport + 8;
+	uint32_t sum = at[0] | at[1] << 8 | at[2] << 16 | (uint32_t)at[3] << 24;
+
+	return view->transport + 12 > view->end || sctp_sum(frame, view) == sum;
+}
+
+static void sctp_follow(struct frame *frame, const struct view *view)
+{
+	uint32_t sum = sctp_sum(frame, view);
+	uint8_t *at = frame->data + view->transport + 8;
+
+	for (int i = 0; i < 4; i++)
+		at[i] = sum >> 8 * i;
+}
+
 void frame_redirect(struct frame *frame, const struct view *view, const struct view *outer,
 		    const struct ends *to)
 {
@@ -286,6 +315,8 @@ void frame_redirect(struct frame *frame, const struct view *view, const struct v
 		.is_udp = view->ends.proto == IPPROTO_UDP,
 	};
 	size_t at = view->ip + (view->six ? 8 : 12), length = address_length(view->six);
+	bool sum_follows_ports = view->ends.proto == IPPROTO_SCTP && !outer && !view->fragment &&
+				 view->transport + 12 <= view->end && sctp_is_right(frame, view);
 	struct cover addresses = cover;
 
 	if (is_icmp && !view->six)
@@ -302,6 +333,8 @@ void frame_redirect(struct frame *frame, const struct view *view, const struct v
 		if (to->port[TO] != view->ends.port[TO])
 			patch(frame, &cover, view->transport + 2, to->port[TO], false);
 	}
+	if (sum_follows_ports)
+		sctp_follow(frame, view);
 }
 
 bool frame_header_is_right(const struct frame *frame, const struct view *view)
@@ -316,6 +349,8 @@ bool frame_transport_is_right(const struct frame *frame, const struct view *view
 	const uint8_t *at = frame->data + view->transport;
 	uint64_t sum = 0;
 
+	if (view->ends.proto == IPPROTO_SCTP && !view->fragment)
+		return sctp_is_right(frame, view);
 	if (!view->check || view->fragment)
 		return true;
 	if (view->ends.proto == IPPROTO_UDP && !read16(frame->data + view->check))

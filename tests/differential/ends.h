@@ -26,6 +26,7 @@ struct view {
 	uint32_t id;
 	uint8_t icmp_type;
 	uint8_t tcp_flags;
+	uint8_t chunk; /* of SCTP, the first one's type */
 	bool has_ports, fragment, more;
 	uint16_t offset; /* of a fragment */
 	bool six;

@@ -171,6 +171,18 @@ static bool was_seen(const struct ends *ends)
 	return false;
 }
 
+/* Has the same source sent to the same port of another address? */
+static bool was_redirected(const struct ends *ends)
+{
+	for (size_t i = 0; i < seen_count; i++)
+		if (seen[i].proto == ends->proto && seen[i].port[FROM] == ends->port[FROM] &&
+		    seen[i].port[TO] == ends->port[TO] && ends->port[TO] &&
+		    !memcmp(seen[i].addr[FROM], ends->addr[FROM], 16) &&
+		    memcmp(seen[i].addr[TO], ends->addr[TO], 16))
+			return true;
+	return false;
+}
+
 static void doubt(const struct ends *ends)
 {
 	if (doubtful_count < sizeof(doubtful) / sizeof(doubtful[0]))
@@ -336,9 +348,10 @@ static struct fault frame_fault(const struct frame *frame, const struct view *vi
 	}
 	fault.header_sum = !frame_header_is_right(frame, view);
 	fault.malformed = transport_is_malformed(frame, view);
-	/* Mobility, HIP, shim6, authentication. */
+	/* Mobility, HIP, shim6, authentication, and no next one. */
 	fault.extension = view->six && (view->ends.proto == 135 || view->ends.proto == 139 ||
-					view->ends.proto == 140 || view->ends.proto == 51);
+					view->ends.proto == 140 || view->ends.proto == 51 ||
+					view->ends.proto == 59);
 	fault.zero_udp6 = !fault.malformed && view->six && view->ends.proto == IPPROTO_UDP &&
 			  !view->offset && !read16(frame->data + view->transport + 6);
 	fault.transport_sum = !fault.malformed && !frame_transport_is_right(frame, view);
@@ -357,6 +370,8 @@ static bool frame_begins(const struct view *view)
 
 	if (view->ends.proto == IPPROTO_TCP)
 		return (view->tcp_flags & opening) == TCP_SYN;
+	if (view->ends.proto == IPPROTO_SCTP)
+		return view->chunk == SCTP_INIT;
 	if (view->ends.proto == (view->six ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return view->icmp_type == (view->six ? 128 : 8);
 	return true;
@@ -424,7 +439,8 @@ static bool may_be_named_otherwise(const struct step *step, const struct frame *
 	back = ends_reverse(&inner.ends);
 	for (size_t i = 0; i < mapping_count; i++)
 		if (ends_equal(&mappings[i].said, &inner.ends) ||
-		    ends_equal(&mappings[i].said, &back))
+		    ends_equal(&mappings[i].said, &back) ||
+		    ends_equal(&mappings[i].in, &inner.ends))
 			return true;
 	return false;
 }
@@ -771,6 +787,53 @@ static bool is_taken(const struct judge *j, const struct ends *ends)
 	return false;
 }
 
+/* As packets of a host whose address others are translated to. */
+static bool leaves_as_seen(const struct outputs *outputs)
+{
+	struct view view;
+
+	return outputs->count == 1 && view_read(&view, &outputs->list[0].frame) &&
+	       was_seen(&view.ends);
+}
+
+/* Would its answers look like the beginning of a translated connection? */
+static bool is_opposite(const struct judge *j, const struct ends *ends)
+{
+	struct ends back = ends_reverse(ends);
+
+	for (size_t i = 0; i < j->known_count; i++)
+		if (ends_equal(&j->known[i].in, &back) && !ends_equal(&j->known[i].out, &back))
+			return true;
+	return false;
+}
+
+/* Does the same source have a connection to the edge already, by another address? */
+static bool is_beside_redirect(const struct judge *j, const struct ends *ends)
+{
+	for (size_t i = 0; i < j->known_count; i++) {
+		const struct ends *other = &j->known[i].in;
+
+		if (j->known[i].is_local && other->proto == ends->proto &&
+		    other->port[FROM] == ends->port[FROM] &&
+		    !memcmp(other->addr[FROM], ends->addr[FROM], 16) &&
+		    memcmp(other->addr[TO], ends->addr[TO], 16))
+			return true;
+	}
+	return was_redirected(ends);
+}
+
+static bool quotes_sctp(const struct outputs *outputs)
+{
+	struct view view, inner;
+
+	for (size_t i = 0; i < outputs->count; i++)
+		if (view_read(&view, &outputs->list[i].frame) &&
+		    view_inner(&inner, &outputs->list[i].frame, &view) &&
+		    inner.ends.proto == IPPROTO_SCTP)
+			return true;
+	return false;
+}
+
 static bool has_self(const struct outputs *outputs)
 {
 	struct view view;
@@ -809,20 +872,18 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 	struct ends back;
 	bool is_reply;
 
-	if (!view_inner(&inner, frame, view)) {
-		/* The edge's own is about this packet. */
-		return view->end < view->transport + 8 && j->verdicts[VERDICT_DELIVER]
-			       ? EXCUSE_NOT_YET_SHORT_ERROR
-			       : EXCUSE_NONE;
-	}
-	if (inner.end < inner.transport + 8)
-		return EXCUSE_NOT_YET_SHORT_ERROR;
+	if (!view_inner(&inner, frame, view))
+		return EXCUSE_NONE;
+	if (inner.end < inner.transport + 8 && counted_drop(j, VERDICT_DROP_MALFORMED))
+		return EXCUSE_DROPPED_MALFORMED;
+	if (inner.ends.proto == IPPROTO_SCTP)
+		return EXCUSE_SCTP_QUOTE;
 	back = ends_reverse(&inner.ends);
 	known = known_find(j, &back, &is_reply);
 	if (known && !memcmp(known->in.addr, known->out.addr, sizeof(known->in.addr)) &&
 	    !ends_equal(&known->in, &known->out))
 		return EXCUSE_NOT_YET_ERROR_OF_PORTS;
-	if (is_icmp(&inner) && (!known || known->is_local))
+	if (is_icmp(&inner) && (!known || known->is_local || is_reply != frame_begins(&inner)))
 		return EXCUSE_TRANSLATED_ECHO;
 	/* Netfilter forgets a connection that is answered with a reset. */
 	return known && known->is_closing ? EXCUSE_TRANSLATED_STATE : EXCUSE_NONE;
@@ -846,11 +907,26 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 		return EXCUSE_FRAGMENTS;
 	if (view.ends.proto == (view.six ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return EXCUSE_OTHER_ICMP;
-	if (is_taken(j, &view.ends))
+	if (view.ends.proto == IPPROTO_GRE)
+		return EXCUSE_GRE;
+	/* Of two without ports, the second leads nowhere, unless they go to different addresses. */
+	if (counted_drop(j, VERDICT_DROP_NO_PORT) && mapping_count && !view.ends.port[FROM])
+		return EXCUSE_ADDRESS_OF_RANGE;
+	if (view.ends.proto == IPPROTO_SCTP && view.chunk != SCTP_INIT &&
+	    !known_find(j, &view.ends, &is_reply))
+		return EXCUSE_SCTP_MIDDLE;
+	if (quotes_sctp(&rest[KERNEL]))
+		return EXCUSE_SCTP_QUOTE;
+	if (is_taken(j, &view.ends) || is_opposite(j, &view.ends) ||
+	    (!rest[KERNEL].count && leaves_as_seen(&rest[XFWD])))
 		return EXCUSE_PORT_CLASH;
+	if (is_beside_redirect(j, &view.ends))
+		return EXCUSE_BESIDE_REDIRECT;
 	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) ||
 	    (counted_drop(j, VERDICT_DROP_NO_PORT) && is_mirrored(&view, &rest[KERNEL])))
 		return EXCUSE_SELF;
+	if (j->verdicts[VERDICT_DROP_UNSOLICITED] && !rest[XFWD].count)
+		return EXCUSE_UNSOLICITED;
 	if (is_doubtful(&view.ends) || has_doubtful(&rest[KERNEL]) || has_doubtful(&rest[XFWD]))
 		return EXCUSE_FOLLOWS;
 	if (!known_find(j, &view.ends, &is_reply) && !frame_begins(&view) && !view.inner &&
@@ -865,8 +941,6 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 	if (counted_drop(j, VERDICT_DROP_RULE) && !rest[XFWD].count &&
 	    is_answer(j, &view, &rest[KERNEL]))
 		return EXCUSE_DROPPED_ANSWER;
-	if (j->verdicts[VERDICT_DELIVER] && j->verdicts[VERDICT_DROP_STRAY] && !rest[XFWD].count)
-		return EXCUSE_NOT_YET_REDIRECT_CLASH;
 	excuse = error_excuse(j, frame, &view);
 	if (excuse != EXCUSE_NONE)
 		return excuse;
@@ -880,14 +954,14 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 		return EXCUSE_ASYMMETRIC;
 	if (is_icmp(&view) && view.has_ports && !is_in_turn(j, &view))
 		return EXCUSE_TRANSLATED_ECHO;
-	if (view.ends.proto == IPPROTO_TCP && is_as_known(j, &view, &j->outputs[XFWD]) &&
-	    !is_as_known(j, &view, &j->outputs[KERNEL]))
+	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
+	    is_as_known(j, &view, &j->outputs[XFWD]) && !is_as_known(j, &view, &j->outputs[KERNEL]))
 		return EXCUSE_TRANSLATED_STATE;
-	if (view.ends.proto == IPPROTO_TCP && known_find(j, &view.ends, &is_reply) &&
-	    j->verdicts[VERDICT_ANSWER_TTL])
+	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
+	    known_find(j, &view.ends, &is_reply) && j->verdicts[VERDICT_ANSWER_TTL])
 		return EXCUSE_TRANSLATED_STATE;
-	if (view.ends.proto == IPPROTO_TCP && is_delivered(j, &view) &&
-	    j->verdicts[VERDICT_DELIVER])
+	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
+	    is_delivered(j, &view) && j->verdicts[VERDICT_DELIVER])
 		return EXCUSE_TRANSLATED_STATE;
 	return EXCUSE_NONE;
 }
@@ -1001,13 +1075,16 @@ static void follow(struct judge *j, const struct view *in)
 	if (!known)
 		return;
 	is_same = j->outputs[KERNEL].count == 1 && j->outputs[XFWD].count == 1 &&
-		  frame_equal(&j->outputs[KERNEL].list[0].frame, &j->outputs[XFWD].list[0].frame);
+		  frame_equal(&j->outputs[KERNEL].list[0].frame, &j->outputs[XFWD].list[0].frame) &&
+		  is_as_known(j, in, &j->outputs[KERNEL]);
 	/* Requests both ways, with one identifier. */
 	if (is_icmp(in) && !is_in_turn(j, in)) {
 		doubt(&known->in);
 		doubt(&known->out);
 	}
 	known->is_doubtful |= is_doubtful(&in->ends) || !is_same;
+	known->is_closing |= in->ends.proto ==
+			     IPPROTO_SCTP; /* no bursts: its state is not followed */
 	if (in->ends.proto != IPPROTO_TCP) {
 		known->passed[is_reply] |= is_same && (!is_icmp(in) || is_in_turn(j, in));
 		return;
@@ -1057,11 +1134,15 @@ bool judge_step(struct judge *j, struct step *step)
 	}
 	if (differ(j, step))
 		return false;
+	/* Netfilter takes up no connection whose first packet goes no further. */
+	if (is_ip && j->verdicts[VERDICT_ANSWER_TTL])
+		doubt(&view.ends);
 	for (int i = 0; i < step->count; i++)
 		if (view_read(&view, &step->in[i].frame) && view.has_ports)
 			see(&view.ends);
 	is_ip = view_read(&view, &step->in[0].frame);
-	if (step->count == 1 && is_ip)
+	if (step->count == 1 && is_ip && !fault.malformed && !fault.header_sum &&
+	    !fault.transport_sum && !fault.zero_udp6)
 		follow(j, &view);
 	return true;
 }

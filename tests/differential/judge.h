@@ -24,6 +24,10 @@
 	/* netfilter forwards as it came what its tracking calls invalid */ \
 	X(DROPPED_STRAY, "begins no connection: xfwd drops what rules cover, and counts it") \
 	X(DROPPED_MALFORMED, "contradicts itself: xfwd drops what rules cover, and counts it") \
+	X(UNSOLICITED, \
+	  "nobody may begin to talk to an address of a pool: xfwd drops and counts it") \
+	X(BESIDE_REDIRECT, \
+	  "one port talks to the edge directly and by a rule: xfwd knows the one only") \
 	X(DROPPED_UNSUPPORTED, "a protocol that xfwd drops where it would have to leave as it is") \
 	X(DROPPED_BY_RULE, "xfwd's drop rules also cover what begins no connection") \
 	X(SILENT, "to an address that a snat rule lends out, and nobody's: xfwd says nothing") \
@@ -31,8 +35,11 @@
 	X(TRANSLATED_ECHO, \
 	  "a request where an answer is due, or the other way round: one tuple to xfwd") \
 	X(TRANSLATED_WRONG_SUM, "xfwd translates a wrong checksum as a wrong one") \
-	X(TRANSLATED_STATE, "a segment out of TCP's order: xfwd keeps translating the connection") \
+	X(TRANSLATED_STATE, \
+	  "out of the order of TCP or SCTP: xfwd keeps translating the connection") \
 	/* other */ \
+	X(SCTP_MIDDLE, "netfilter may take up an SCTP association in its middle") \
+	X(SCTP_QUOTE, "netfilter sums quoted SCTP up anew, over what there is of it") \
 	X(WRONG_HEADER_SUM, "the kernel checks IPv4's header checksum; xfwd leaves it as wrong") \
 	X(TRAILER, "bytes behind the datagram: the kernel cuts them off") \
 	X(OPTIONS, "the kernel reads IP options; xfwd takes them along as they are") \
@@ -41,6 +48,7 @@
 	X(EXTENSION, "an IPv6 extension header that netfilter takes for a protocol") \
 	X(SELF, \
 	  "an address that is made to talk to itself, or a packet to look like its own answer") \
+	X(GRE, "netfilter looks into GRE; made of a broken packet, there is nothing to be seen") \
 	X(OTHER_ICMP, "ICMP of the other family: invalid to netfilter, any protocol to xfwd") \
 	X(FRAGMENTS, "the kernel puts fragments together, and drops those that do not fit") \
 	X(DROPPED_ERROR, "an error about no translated connection: xfwd drops what rules cover") \
@@ -50,10 +58,8 @@
 	X(CHANCE, "what follows from a free choice: seen once, and not when tried again") \
 	X(FOLLOWS, "a connection that one edge has and the other has not, by one of the above") \
 	/* not yet */ \
-	X(NOT_YET_SHORT_ERROR, "an error that quotes less than 8 bytes of the transport") \
 	X(NOT_YET_ERROR_OF_PORTS, \
 	  "an error about a connection of which only a port is translated") \
-	X(NOT_YET_REDIRECT_CLASH, "two redirected connections from one port to one port") \
 	X(NOT_YET_ERRORS, "ICMP errors are not translated yet") \
 	X(NOT_YET_ANSWERS, "no answers of xfwd's own yet")
 
