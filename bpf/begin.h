@@ -370,6 +370,8 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	}
 	if (!keeps)
 		return begin_stateless(r);
+	if (begin_allowed(r) != VERDICT_CONTINUE)
+		return begin_allowed(r);
 	return xdp ? claim_xdp(ctx) : claim_tc(ctx);
 }
 

@@ -283,7 +283,7 @@ static __always_inline void parse_extended(struct packet *p)
 {
 	struct extensions x = { .offset = p->l4_offset, .next = p->tuple.proto };
 
-	if (extensions_read(packet_skb(p), &x)) {
+	if (extensions_read(packet_skb(p), &x) || x.offset > p->l3_offset + p->l3_length) {
 		p->shape |= PACKET_BAD_L4;
 		return;
 	}

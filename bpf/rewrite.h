@@ -198,7 +198,9 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 						  pair, sizeof(pair[0]), 0);
 		if (!err && !packet_is_ip4(p)) /* only ICMPv6 has a pseudo header */
 			err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR);
-		return err ? err : bpf_l4_csum_replace(skb, check, 0, f->port_delta, 0);
+		if (!err && f->port_delta) /* a sum of 0xffff, of zeroes, would become 0 */
+			err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, 0);
+		return err;
 	}
 	if (p->tuple.proto == IPPROTO_TCP) {
 		check = at + __builtin_offsetof(struct tcphdr, check);
