@@ -880,9 +880,6 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 		return EXCUSE_SCTP_QUOTE;
 	back = ends_reverse(&inner.ends);
 	known = known_find(j, &back, &is_reply);
-	if (known && !memcmp(known->in.addr, known->out.addr, sizeof(known->in.addr)) &&
-	    !ends_equal(&known->in, &known->out))
-		return EXCUSE_NOT_YET_ERROR_OF_PORTS;
 	if (is_icmp(&inner) && (!known || known->is_local || is_reply != frame_begins(&inner)))
 		return EXCUSE_TRANSLATED_ECHO;
 	/* Netfilter forgets a connection that is answered with a reset. */
@@ -994,14 +991,6 @@ static enum excuse burst_excuse(struct judge *j, const struct step *step,
 	return EXCUSE_NONE;
 }
 
-static bool all_are_errors(const struct outputs *outputs)
-{
-	for (size_t i = 0; i < outputs->count; i++)
-		if (!is_icmp_error(&outputs->list[i].frame))
-			return false;
-	return true;
-}
-
 /* What a difference looks like, in few words. */
 static void describe(struct judge *j, const struct step *step, const struct outputs rest[EDGES])
 {
@@ -1045,11 +1034,6 @@ static bool differ(struct judge *j, struct step *step)
 	outputs_match(step, rest);
 	if (!rest[KERNEL].count && !rest[XFWD].count)
 		return false;
-	if (!features[FEATURE_ERRORS] && all_are_errors(&rest[KERNEL]) &&
-	    all_are_errors(&rest[XFWD])) {
-		excuses[EXCUSE_NOT_YET_ERRORS]++;
-		return false;
-	}
 	excuse = (step->count == 1 ? step_excuse : burst_excuse)(j, step, rest);
 	describe(j, step, rest);
 	if (excuse == EXCUSE_NONE)

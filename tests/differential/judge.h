@@ -56,12 +56,7 @@
 	X(ASYMMETRIC, \
 	  "xfwd does not know an untranslated connection whose answers take another way") \
 	X(CHANCE, "what follows from a free choice: seen once, and not when tried again") \
-	X(FOLLOWS, "a connection that one edge has and the other has not, by one of the above") \
-	/* not yet */ \
-	X(NOT_YET_ERROR_OF_PORTS, \
-	  "an error about a connection of which only a port is translated") \
-	X(NOT_YET_ERRORS, "ICMP errors are not translated yet") \
-	X(NOT_YET_ANSWERS, "no answers of xfwd's own yet")
+	X(FOLLOWS, "a connection that one edge has and the other has not, by one of the above")
 
 enum excuse {
 #define EXCUSE_ENUM(name, reason) EXCUSE_##name,

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether a packet may begin a flow at all, whether its source may come in there, and claiming a flow
+ * whose answers nobody else gets.
+ */
+#ifndef XFWD_CLAIM_H
+#define XFWD_CLAIM_H
+
+#include "account.h"
+#include "classify.h"
+#include "segment.h"
+#include "translate.h"
+
+/* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
+static __always_inline enum verdict begin_allowed(const struct request *r)
+{
+	const struct packet *p = &r->p;
+
+	if (p->shape & PACKET_BAD_L4)
+		return VERDICT_DROP_MALFORMED;
+	if (protocol_is_unsupported(p->tuple.proto))
+		return VERDICT_DROP_UNSUPPORTED;
+	if (p->shape & PACKET_NO_L4)
+		return VERDICT_DROP_FRAGMENT;
+	if (p->shape & PACKET_BEGINS)
+		return VERDICT_CONTINUE;
+	if (p->tuple.proto == IPPROTO_TCP && r->setting_flags & SETTING_TCP_LOOSE &&
+	    !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST | TCP_FLAG_FIN)) &&
+	    p->tcp_flags & TCP_FLAG_ACK)
+		return VERDICT_CONTINUE;
+	return VERDICT_DROP_STRAY;
+}
+
+/*
+ * Has this host a socket of its own between these ends? TCP's established connections and listeners
+ * both, UDP's connected sockets and the others.
+ */
+static __always_inline int socket_exists(void *ctx, struct request *r,
+					 const struct flow_key *incoming)
+{
+	struct bpf_sock_tuple *tuple = &r->sock;
+	__u32 size = sizeof(tuple->ipv4);
+	struct bpf_sock *sock = NULL;
+
+	if (incoming->family == FAMILY_IP4) {
+		tuple->ipv4.saddr = incoming->saddr[0];
+		tuple->ipv4.daddr = incoming->daddr[0];
+		tuple->ipv4.sport = incoming->sport;
+		tuple->ipv4.dport = incoming->dport;
+	} else {
+		size = sizeof(tuple->ipv6);
+		__builtin_memcpy(tuple->ipv6.saddr, incoming->saddr, sizeof(incoming->saddr));
+		__builtin_memcpy(tuple->ipv6.daddr, incoming->daddr, sizeof(incoming->daddr));
+		tuple->ipv6.sport = incoming->sport;
+		tuple->ipv6.dport = incoming->dport;
+	}
+	if (incoming->proto == IPPROTO_TCP)
+		sock = bpf_skc_lookup_tcp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	else if (incoming->proto == IPPROTO_UDP)
+		sock = bpf_sk_lookup_udp(ctx, tuple, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sock)
+		return 0;
+	bpf_sk_release(sock);
+	return 1;
+}
+
+/* Ports drawn again because somebody else answers there. */
+#define OWNER_TRIES 4
+
+/*
+ * Is the source one that may not come in there? One of this host's own, or one that the routing table
+ * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
+ * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
+ */
+static __always_inline int source_forged(void *ctx, __u32 ifindex)
+{
+	const struct iface *in = iface_find(ifindex);
+	struct request *r = request_get();
+	struct bpf_fib_lookup *fib;
+	long route;
+
+	if (!r)
+		return 1;
+	fib = &r->fib;
+	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
+		return 0;
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
+	fib->l4_protocol = r->p.tuple.proto;
+	fib->ifindex = ifindex;
+	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
+	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
+	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
+		return 0;
+	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return 1;
+	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int source_forged_xdp(struct xdp_md *xdp, __u32 ifindex)
+{
+	return source_forged(xdp, ifindex);
+}
+
+__attribute__((noinline)) int source_forged_tc(struct __sk_buff *skb, __u32 ifindex)
+{
+	return source_forged(skb, ifindex);
+}
+
+static __always_inline int source_is_forged(void *ctx, __u32 ifindex, int xdp)
+{
+	return xdp ? source_forged_xdp(ctx, ifindex) : source_forged_tc(ctx, ifindex);
+}
+
+/*
+ * Would the flow's answers be taken for another's? A socket of this host waits for them; or, where
+ * others will be sent to the same port, a dnat rule has it for a server.
+ */
+static __always_inline int answer_is_owned(void *ctx, int with_rules)
+{
+	struct request *r = request_get();
+	const struct rule_action *rule;
+	__u32 ifindex;
+
+	if (!r)
+		return 1;
+	ifindex = r->p.hook == HOOK_TC_EGRESS ? r->p.ifindex : r->p.hop.ifindex;
+	flow_key_reverse(&r->want, &r->back);
+	if (socket_exists(ctx, r, &r->back))
+		return 1;
+	if (!with_rules || r->mapping != MAPPING_NEW)
+		return 0;
+	rule = rule_find_in(ROOM_ANSWER, &r->p, &r->back, STAGE_IN, ifindex);
+	return rule && rule->kind != RULE_ACCEPT && rule->flags & RULE_TO_PORTS;
+}
+
+/* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int answer_is_owned_xdp(struct xdp_md *xdp, int with_rules)
+{
+	return answer_is_owned(xdp, with_rules);
+}
+
+__attribute__((noinline)) int answer_is_owned_tc(struct __sk_buff *skb, int with_rules)
+{
+	return answer_is_owned(skb, with_rules);
+}
+
+static __always_inline int owned(void *ctx, int xdp, int with_rules)
+{
+	return xdp ? answer_is_owned_xdp(ctx, with_rules) : answer_is_owned_tc(ctx, with_rules);
+}
+
+/*
+ * Claims a flow whose answers nobody else gets. This host's own packets have their socket, of course;
+ * and a mapping that is in use has its port.
+ */
+static __always_inline enum verdict claim_unowned(void *ctx, int xdp)
+{
+	struct request *r = request_get();
+	enum verdict verdict;
+	__u8 mapping;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	mapping = r->mapping;
+	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr) ||
+	    mapping == MAPPING_KNOWN)
+		return translate_claim(r);
+#pragma clang loop unroll(disable)
+	for (int i = 1; i <= OWNER_TRIES; i++) {
+		if (r->keep && r->choose && owned(ctx, xdp, 1))
+			r->keep = 0;
+		r->claimed = 0;
+		verdict = translate_claim(r);
+		if (!r->claimed || (r->keep && r->want.sport == r->p.tuple.sport))
+			return verdict;
+		r->mapping = mapping;
+		if (!owned(ctx, xdp, i < OWNER_TRIES))
+			return verdict;
+		flow_undo();
+		r->keep = 0;
+	}
+	return VERDICT_DROP_NO_PORT;
+}
+
+__attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
+{
+	return claim_unowned(xdp, 1);
+}
+
+__attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
+{
+	segment_settle(skb);
+	return claim_unowned(skb, 0);
+}
+
+#endif
