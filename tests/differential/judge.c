@@ -382,13 +382,6 @@ static bool is_icmp(const struct view *view)
 	return view->ends.proto == (view->six ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
 }
 
-static bool is_icmp_error(const struct frame *frame)
-{
-	struct view view;
-
-	return view_read(&view, frame) && view.inner;
-}
-
 /* Where in the datagram the one differs from the other, with one word made equal. */
 static bool equal_but(const struct frame *a, const struct frame *b, size_t word, size_t sum)
 {
