@@ -13,8 +13,8 @@
 #define SWEEP_TICK_NS    (10 * 1000 * 1000ULL)
 #define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* nothing in the queue */
 #define SWEEP_SLICE_MIN  32
-#define SWEEP_SLICE_MAX  72 /* about 100 microseconds, one percent of a tick's time */
-#define SWEEP_SLICE_RUSH 504 /* nearly full */
+#define SWEEP_SLICE_MAX  56 /* about 100 microseconds, one percent of a tick's time */
+#define SWEEP_SLICE_RUSH 144 /* nearly full */
 #define SWEEP_BATCH      8 /* slices are multiples of it */
 #define SWEEP_HELD_TICKS 64 /* between looks at the fragments that are held */
 #define SWEEP_ROUND      3000 /* ticks for one round where slices are larger than the least */
