@@ -157,8 +157,9 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	}
 	if (!keeps)
 		return begin_stateless(r);
-	if (begin_allowed(r) != VERDICT_CONTINUE)
-		return begin_allowed(r);
+	verdict = begin_allowed(r); /* again: to remember it would cost room on the stack */
+	if (verdict != VERDICT_CONTINUE)
+		return verdict;
 	return xdp ? claim_xdp(ctx) : claim_tc(ctx);
 }
 

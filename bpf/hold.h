@@ -47,17 +47,33 @@ static __always_inline void endpoint_set(struct endpoint_key *key, const struct 
 	key->family = flow->family;
 }
 
-/* Ends a mapping that no flow holds. 0: done. -1: one does, again. r->mapping_key is its key. */
-static __always_inline int mapping_end(struct request *r, struct mapping *m)
+/* Both halves of a mapping, if no flow holds it. 0: done. -1: one does, again. */
+static __always_inline int mapping_remove(struct mapping *m, const struct mapping_key *key,
+					  const struct endpoint_key *outside)
 {
 	if (__sync_val_compare_and_swap(&m->flows, 0, MAPPING_DEAD))
 		return -1;
+	bpf_map_delete_elem(&outsides, outside);
+	bpf_map_delete_elem(&mappings, key);
+	return 0;
+}
+
+/* r->taken_key: of the mapping that `o` is the outside half of, found under r->outside_key. */
+static __always_inline void taken_key_set(struct request *r, const struct outside *o)
+{
+	r->taken_key.inside = r->outside_key;
+	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
+	r->taken_key.inside.port = o->port;
+	__builtin_memcpy(r->taken_key.outside, r->outside_key.addr, sizeof(r->taken_key.outside));
+}
+
+/* Ends a mapping that no flow holds. 0: done. -1: one does, again. r->mapping_key is its key. */
+static __always_inline int mapping_end(struct request *r, struct mapping *m)
+{
 	r->outside_key = r->mapping_key.inside;
 	__builtin_memcpy(r->outside_key.addr, r->mapping_key.outside, sizeof(r->outside_key.addr));
 	r->outside_key.port = m->port;
-	bpf_map_delete_elem(&outsides, &r->outside_key);
-	bpf_map_delete_elem(&mappings, &r->mapping_key);
-	return 0;
+	return mapping_remove(m, &r->mapping_key, &r->outside_key);
 }
 
 /* For a new flow whose outside address is r->want's source: the mapping that its source has there. */
@@ -101,16 +117,9 @@ static __always_inline int outside_take_over(struct request *r)
 
 	if (!o)
 		return 0;
-	r->taken_key.inside = r->outside_key;
-	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
-	r->taken_key.inside.port = o->port;
-	__builtin_memcpy(r->taken_key.outside, r->outside_key.addr, sizeof(r->taken_key.outside));
+	taken_key_set(r, o);
 	m = bpf_map_lookup_elem(&mappings, &r->taken_key);
-	if (!m || __sync_val_compare_and_swap(&m->flows, 0, MAPPING_DEAD))
-		return -1;
-	bpf_map_delete_elem(&outsides, &r->outside_key);
-	bpf_map_delete_elem(&mappings, &r->taken_key);
-	return 0;
+	return m ? mapping_remove(m, &r->taken_key, &r->outside_key) : -1;
 }
 
 /*

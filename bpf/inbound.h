@@ -172,10 +172,7 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	r->outside = *o;
 	__builtin_memcpy(r->want.daddr, o->addr, sizeof(r->want.daddr));
 	r->want.dport = o->port;
-	r->taken_key.inside = r->outside_key;
-	__builtin_memcpy(r->taken_key.inside.addr, o->addr, sizeof(o->addr));
-	r->taken_key.inside.port = o->port;
-	__builtin_memcpy(r->taken_key.outside, p->tuple.daddr, sizeof(r->taken_key.outside));
+	taken_key_set(r, o);
 	r->rule_out = o->slot;
 	verdict = translate_source(ROOM_NONE, 0);
 	if (o->ifindex != p->ifindex) {

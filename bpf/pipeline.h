@@ -17,13 +17,14 @@
 /* tc only: a fragment gets its datagram's ports, or waits for them. */
 static __always_inline enum verdict flow_fragment(struct packet *p)
 {
-	const struct request *r = request_new(p);
+	const struct request *r;
 	enum verdict verdict;
 
+	if (packet_skb(p)->tc_index == TC_INDEX_HALF)
+		return VERDICT_CONTINUE; /* it has them */
+	r = request_new(p);
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	if (packet_skb(p)->tc_index == TC_INDEX_HALF)
-		return VERDICT_CONTINUE;
 	verdict = fragment_admit(packet_skb(p));
 	p->tuple.sport = r->p.tuple.sport;
 	p->tuple.dport = r->p.tuple.dport;

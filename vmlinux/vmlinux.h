@@ -94,7 +94,6 @@ enum bpf_map_type {
 
 /* bpf_fib_lookup() flags and answers. */
 #define BPF_FIB_LOOKUP_OUTPUT	(1U << 1)
-#define BPF_FIB_LOOKUP_SRC	(1U << 4)
 
 enum {
 	BPF_FIB_LKUP_RET_SUCCESS,
