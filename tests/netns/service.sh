@@ -34,7 +34,8 @@ two_ways() {
 	ip -n "$INSIDE" route add default via 2001:db8:3::1 metric 2000
 	in_ns "$INSIDE" sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0 \
 		net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.eth1.rp_filter=0 \
-		net.ipv4.conf.all.ignore_routes_with_linkdown=1
+		net.ipv4.conf.all.ignore_routes_with_linkdown=1 \
+		net.ipv6.conf.all.ignore_routes_with_linkdown=1
 	for_xdp "$OUTSIDE" eth0
 	for_xdp "$INSIDE" eth0
 	for_xdp "$INSIDE" eth1
@@ -254,8 +255,9 @@ interface_down() {
 	moved eth0 eth1 "$(now_ms)" 200
 	ip -n "$EDGE" link set eth1 up
 	wait_until 5 is_up "$EDGE" eth1
-	streams_go_on
+	# An interface that goes down loses it, and inside answers over it again from here on.
 	[[ $FAMILY != -6 ]] || address6 "$EDGE" eth1 2001:db8:2::1
+	streams_go_on
 	ip -n "$EDGE" route add "$TARGET" via "$WAY"
 	moved eth1 eth0 "$(now_ms)" 200
 	streams_end
