@@ -83,20 +83,12 @@ static __always_inline void answer_word(struct icmphdr *icmp, __u32 high, __u32 
 	icmp->sequence = bpf_htons(low);
 }
 
-static __always_inline __u16 answer_checksum(struct icmp_quote *q, __u32 sum)
-{
-	for (int i = 0; i < ERROR_MAX / ERROR_PIECE; i++)
-		sum = bpf_csum_diff(NULL, 0, (__be32 *)(q->bytes + i * ERROR_PIECE), ERROR_PIECE,
-				    sum);
-	return ~csum_fold(sum);
-}
-
 /* The first `length` bytes of the datagram behind an ICMP header of zeroes. */
 static __always_inline int answer_quote(struct __sk_buff *skb, const struct packet *p,
 					struct icmp_quote *q, __u32 length)
 {
-	for (__u32 i = 0; i < sizeof(q->bytes) / 8; i++)
-		((volatile __u64 *)q->bytes)[i] = 0;
+	if (quote_clear())
+		return -1;
 	return bpf_skb_load_bytes(skb, p->l3_offset, q->bytes + ICMP_HEADER, length);
 }
 
@@ -127,7 +119,7 @@ static __always_inline int answer_ip4(struct __sk_buff *skb, const struct packet
 		icmp->code = ICMP_FRAG_NEEDED;
 		answer_word(icmp, 0, p->hop.mtu);
 	}
-	icmp->checksum = answer_checksum(q, 0);
+	icmp->checksum = ~csum_fold(quote_sum(q, 0));
 	headers.icmp = *icmp;
 	headers.ip.version = 4;
 	headers.ip.ihl = sizeof(headers.ip) / 4;
@@ -165,8 +157,8 @@ static __always_inline int answer_ip6(struct __sk_buff *skb, struct request *r,
 	__builtin_memcpy(r->key.saddr, in->addr6, sizeof(r->key.saddr));
 	__builtin_memcpy(r->key.daddr, p->tuple.saddr, sizeof(r->key.daddr));
 	r->key.family = FAMILY_IP6;
-	icmp->checksum = answer_checksum(
-		q, csum_pseudo(&r->key, bpf_htons(IPPROTO_ICMPV6), bpf_htons(ICMP_HEADER + quote)));
+	icmp->checksum = ~csum_fold(quote_sum(q, csum_pseudo(&r->key, bpf_htons(IPPROTO_ICMPV6),
+							     bpf_htons(ICMP_HEADER + quote))));
 	headers.icmp = *icmp;
 	headers.ip.flow = bpf_htonl(0x60000000);
 	headers.ip.payload_len = bpf_htons(ICMP_HEADER + quote);

@@ -151,18 +151,25 @@ static __always_inline __u32 ruleset_hairpin(__u32 active, __u32 i)
 	return set && i < RULESET_HAIRPINS && i < set->hairpin_count ? set->hairpins[i] : 0;
 }
 
-static __always_inline int address_compare(const __be32 a[4], const __be32 b[4])
+/* Without a branch: the verifier would go both ways, again for every pool. */
+static __always_inline __u64 is_below(__u64 a, __u64 b)
 {
-	for (int i = 0; i < 4; i++)
-		if (a[i] != b[i])
-			return bpf_ntohl(a[i]) < bpf_ntohl(b[i]) ? -1 : 1;
-	return 0;
+	return ((~a & b) | (~(a ^ b) & (a - b))) >> 63;
+}
+
+static __always_inline __u64 address_below(const __be32 a[4], const __be32 b[4])
+{
+	__u64 high = is_below(address6_half(&a[0]), address6_half(&b[0]));
+	__u64 above = is_below(address6_half(&b[0]), address6_half(&a[0]));
+
+	return high | (~above & is_below(address6_half(&a[2]), address6_half(&b[2])));
 }
 
 /* Is the request's packet for an address of a snat rule? A function of its own to the verifier. */
 __attribute__((noinline)) int ruleset_pools(void)
 {
 	const struct request *r = request_get();
+	const struct pool_range *pool;
 	const struct ruleset *set;
 	__u32 zero = 0, active, family;
 	void *inner;
@@ -176,10 +183,12 @@ __attribute__((noinline)) int ruleset_pools(void)
 	if (!set)
 		return 0;
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < RULESET_POOLS && i < set->pool_count[family]; i++)
-		if (address_compare(r->p.tuple.daddr, set->pools[family][i].min) >= 0 &&
-		    address_compare(r->p.tuple.daddr, set->pools[family][i].max) <= 0)
+	for (__u32 i = 0; i < RULESET_POOLS && i < set->pool_count[family]; i++) {
+		pool = &set->pools[family][i];
+		if (!(address_below(r->p.tuple.daddr, pool->min) |
+		      address_below(pool->max, r->p.tuple.daddr)))
 			return 1;
+	}
 	return 0;
 }
 

@@ -249,4 +249,9 @@ static __always_inline void packet_pull(const struct packet *p, __u32 length)
 		bpf_skb_pull_data(skb, length);
 }
 
+static __always_inline __u64 address6_half(const __be32 *words)
+{
+	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
+}
+
 #endif

@@ -112,6 +112,33 @@ static __always_inline int segment_lower(struct __sk_buff *skb, __u32 tcp, __u32
 				   sizeof(to));
 }
 
+/* An option's length says so besides. */
+#define SEGMENT_LOWERED 0x100
+
+/*
+ * The option at `at` of the segment that begins at `tcp`. Its length; 0: no more are to be read.
+ * -1: a helper failed. A function of its own to the verifier.
+ */
+__attribute__((noinline)) int segment_option(struct __sk_buff *skb, __u32 tcp, __u32 at, __u32 end)
+{
+	const struct request *r = request_get();
+	struct tcp_option option;
+
+	if (!r || at + sizeof(option) > end ||
+	    bpf_skb_load_bytes(skb, at, &option, sizeof(option)) || option.kind == TCP_OPTION_END)
+		return 0;
+	if (option.kind == TCP_OPTION_NOP)
+		return 1;
+	if (option.length < 2 || at + option.length > end)
+		return 0;
+	if (option.kind != TCP_OPTION_MSS || option.length != sizeof(option) ||
+	    bpf_ntohs(option.mss) <= r->mss)
+		return option.length;
+	if (segment_lower(skb, tcp, at, option.mss, bpf_htons(r->mss)))
+		return -1;
+	return option.length | SEGMENT_LOWERED;
+}
+
 /*
  * The segment that begins at `tcp`, if it is of a flow under such a rule. 1: it says less now.
  * -1: a helper failed. What is malformed is left to its receiver, from there on. A function of its
@@ -119,34 +146,23 @@ static __always_inline int segment_lower(struct __sk_buff *skb, __u32 tcp, __u32
  */
 __attribute__((noinline)) int segment_clamp(struct __sk_buff *skb, __u32 tcp)
 {
-	__u32 at = tcp + sizeof(struct tcphdr), end;
-	struct request *r = request_get();
-	struct tcp_option option;
-	int changed = 0;
+	const struct request *r = request_get();
+	__u32 at = tcp + sizeof(struct tcphdr);
+	int step, changed = 0;
 	__u8 doff;
 
 	if (!r || !r->mss ||
 	    bpf_skb_load_bytes(skb, tcp + __builtin_offsetof(struct tcphdr, flags) - 1, &doff, 1))
 		return 0;
-	end = tcp + (doff >> 4) * 4;
 	for (int i = 0; i < TCP_OPTIONS; i++) {
-		if (at + sizeof(option) > end ||
-		    bpf_skb_load_bytes(skb, at, &option, sizeof(option)) ||
-		    option.kind == TCP_OPTION_END)
+		step = segment_option(skb, tcp, at, tcp + (doff >> 4) * 4);
+		if (step < 0)
+			return -1;
+		if (!step)
 			break;
-		if (option.kind == TCP_OPTION_NOP) {
-			at++;
-			continue;
-		}
-		if (option.length < 2 || at + option.length > end)
-			break;
-		if (option.kind == TCP_OPTION_MSS && option.length == sizeof(option) &&
-		    bpf_ntohs(option.mss) > r->mss) {
-			if (segment_lower(skb, tcp, at, option.mss, bpf_htons(r->mss)))
-				return -1;
+		if (step & SEGMENT_LOWERED)
 			changed = 1;
-		}
-		at += option.length;
+		at += step & 0xff;
 	}
 	return changed;
 }

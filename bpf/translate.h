@@ -49,11 +49,6 @@ static __always_inline int protocol_is_unsupported(__u8 proto)
 
 #define KNUTH_HASH 2654435769ULL /* multiplicative; of 32 bits */
 
-static __always_inline __u64 address6_half(const __be32 *words)
-{
-	return (__u64)bpf_ntohl(words[0]) << 32 | bpf_ntohl(words[1]);
-}
-
 /* One host always gets the same address of a range: the choice depends on its own address alone. */
 static __always_inline void translate_address(const struct rule_action *rule,
 					      const struct flow_key *key, __be32 to[4])
@@ -84,12 +79,11 @@ static __always_inline void translate_address(const struct rule_action *rule,
 static __always_inline void translate_prefix(const struct rule_action *rule, enum family family,
 					     __be32 addr[4])
 {
-	int bits = rule->prefix_len;
+	for (int i = 0; i < 4; i++) {
+		/* from the prefix's first address to its last, all that is behind it changes */
+		__be32 behind = rule->addr_min[i] ^ rule->addr_max[i];
 
-	for (int i = 0; i < 4; i++, bits -= 32) {
-		__u32 mask = bits >= 32 ? ~0U : bits > 0 ? ~0U << (32 - bits) : 0;
-
-		addr[i] = (rule->addr_min[i] & bpf_htonl(mask)) | (addr[i] & ~bpf_htonl(mask));
+		addr[i] = rule->addr_min[i] | (addr[i] & behind);
 		if (family == FAMILY_IP4)
 			break;
 	}

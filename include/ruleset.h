@@ -99,7 +99,7 @@ enum rule_action_kind {
 /* The addresses are of the family that the index's key is of. Ports are in host byte order. */
 struct rule_action {
 	__u8 kind; /* enum rule_action_kind */
-	__u8 prefix_len; /* static: the bits of addr_min that replace the packet's */
+	__u8 pad;
 	__u16 flags;
 	__u16 mss; /* the most, in bytes, that TCP may be told; 0: as it is; RULE_MSS_AUTO */
 	__u16 port_min; /* with RULE_PORT_SET */
@@ -109,7 +109,7 @@ struct rule_action {
 	__u32 limit_flows; /* that one source address may have; 0: any number */
 	__u32 limit_rate; /* that one source address may begin in a second; 0: any number */
 	__be32 addr_min[4]; /* target addresses; redirect and masquerade have none */
-	__be32 addr_max[4]; /* less than 2^64 after the first, but for static */
+	__be32 addr_max[4]; /* less than 2^64 after the first; static: the ends of a prefix */
 } __attribute__((aligned(8))); /* it is copied, in words */
 
 /* The index's value. The action is in it, and not in a map of its own, to save a memory access. */

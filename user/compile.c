@@ -348,7 +348,6 @@ static int static_half_add(struct compiler *compiler, struct subject *subject,
 	struct pattern pattern;
 	int err;
 
-	action->prefix_len = target->len;
 	memcpy(action->addr_min, target->addr.word, sizeof(action->addr_min));
 	memcpy(action->addr_max, last.word, sizeof(action->addr_max));
 	err = pattern_begin(compiler, rule, subject->stage, &pattern);

@@ -241,7 +241,7 @@ static void entry_print(const struct tables *tables, size_t at, FILE *out)
 	fields_print(&tables->ruleset->masks[key->stage][family][position].bits, key, family, out);
 }
 
-/* All zeroes: the rule gives no address. A static one's range follows from its prefix. */
+/* All zeroes: the rule gives no address. */
 static void addresses_print(const struct rule_action *action, enum family family, FILE *out)
 {
 	char text[INET6_ADDRSTRLEN];
@@ -250,9 +250,7 @@ static void addresses_print(const struct rule_action *action, enum family family
 		return;
 	fprintf(out, " addr %s",
 		inet_ntop(family_numbers[family], action->addr_min, text, sizeof(text)));
-	if (action->prefix_len)
-		fprintf(out, "/%u", action->prefix_len);
-	else if (memcmp(action->addr_min, action->addr_max, sizeof(action->addr_min)))
+	if (memcmp(action->addr_min, action->addr_max, sizeof(action->addr_min)))
 		fprintf(out, "-%s",
 			inet_ntop(family_numbers[family], action->addr_max, text, sizeof(text)));
 }
