@@ -150,7 +150,7 @@ static __always_inline int flow_is_over(void *ctx, struct request *r, struct flo
  */
 static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
 {
-	struct flow *f = r->p.shape & PACKET_PORTS ? request_pair(r, &r->p.tuple) : NULL;
+	struct flow *f = r->known ? request_pair(r, &r->p.tuple) : NULL;
 	int is_reply;
 
 	r->mss = 0;

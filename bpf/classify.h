@@ -124,13 +124,26 @@ __attribute__((noinline)) int classify_mask(__u32 room, __u32 i)
 	return 0;
 }
 
+/* May any rule of the stage hold for such a packet? Most of what passes is told so from rules' own. */
+static __always_inline int ruleset_holds(const struct ruleset *set, enum stage stage, __u32 ifindex,
+					 __u8 proto, __be16 dport)
+{
+	__u32 port = bpf_ntohs(dport);
+
+	if (!(set->interfaces[stage & 1] & RULESET_INTERFACE(ifindex)))
+		return 0;
+	return stage != STAGE_IN || !protocol_has_ports(proto) ||
+	       set->ports[RULESET_PORT_WORD(port)] & RULESET_PORT_BIT(port);
+}
+
 /* Finds the first rule in the user's order that matches: 1, with its action in the query, or 0. */
 __attribute__((noinline)) int classify(__u32 room)
 {
 	struct classification c;
 
 	if (classification_open(&c, room) ||
-	    !(c.set->interfaces[c.query->stage & 1] & RULESET_INTERFACE(c.query->ifindex)))
+	    !ruleset_holds(c.set, c.query->stage, c.query->ifindex, c.query->tuple.proto,
+			   c.query->tuple.dport))
 		return 0;
 	c.query->rank = RANK_NONE;
 	query_key(&c.query->key, c.query);

@@ -13,6 +13,7 @@
 #include "fragment.h"
 #include "parse.h"
 #include "rewrite.h"
+#include "uncovered.h"
 
 /* tc only: a fragment gets its datagram's ports, or waits for them. */
 static __always_inline enum verdict flow_fragment(struct packet *p)
@@ -71,10 +72,13 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 		   !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) &&
 		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
 		return VERDICT_CONTINUE;
+	if (!f && is_uncovered(p))
+		return VERDICT_PASS_NO_RULE;
 
 	r = request_new(p);
 	if (!r)
 		return VERDICT_DROP_ERROR;
+	r->known = f != NULL;
 	verdict = flow_admit(p);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;

@@ -36,7 +36,7 @@ struct request {
 	__u8 flags; /* FLOW_HOLDS, for both directions */
 	__u8 mapping; /* MAPPING_… */
 	__u8 take_over; /* ports of mappings that no flow holds may be had */
-	__u8 pad;
+	__u8 known; /* the flow table has its tuple */
 	__u8 to_local; /* FLOW_TO_LOCAL for the original direction */
 	__u8 from_local; /* and for the reply direction */
 	__u32 rule_in;

@@ -59,12 +59,19 @@ struct pool_range {
 	__be32 max[4];
 };
 
+/* ruleset.ports: which word a port (in host byte order) has its bit in, and which bit that is. */
+#define RULESET_PORT_WORDS      (65536 / 64)
+#define RULESET_PORT_WORD(port) ((port) / 64)
+#define RULESET_PORT_BIT(port)  (1ULL << ((port) % 64))
+
 struct ruleset {
 	__u32 pool_count[FAMILY_COUNT];
 	struct pool_range pools[FAMILY_COUNT][RULESET_POOLS];
 	__u32 hairpin_count;
 	__u32 hairpins[RULESET_HAIRPINS]; /* interfaces of dnat rules that have that option */
-	__u64 interfaces[STAGE_COUNT]; /* that a rule may hold on: for others nothing is searched */
+	/* Where a rule may hold, and none does where they say no: nothing is searched then. */
+	__u64 interfaces[STAGE_COUNT];
+	__u64 ports[RULESET_PORT_WORDS]; /* destinations, in the stage in */
 	__u32 mask_count[STAGE_COUNT][FAMILY_COUNT];
 	struct rule_mask masks[STAGE_COUNT][FAMILY_COUNT][XFWD_MASKS_MAX];
 };

@@ -41,6 +41,7 @@ struct compiler {
 	ifindex_of lookup;
 	void *context;
 	void *ifindexes; /* tsearch(3) tree of struct named_ifindex */
+	bool ports_all; /* ruleset.ports is full */
 	/* Position + 1 of the mask that hashes there or further on; 0: none. */
 	uint16_t mask_buckets[STAGE_COUNT][FAMILY_COUNT][MASK_BUCKETS];
 };
@@ -299,6 +300,18 @@ static void pool_add(struct ruleset *ruleset, const struct rule *rule, enum fami
 	ruleset->pool_count[family]++;
 }
 
+/* Destinations that a rule of the stage in has. */
+static void ports_note(struct compiler *compiler, struct port_range ports)
+{
+	bool all = !range_given(ports);
+
+	if (compiler->ports_all)
+		return;
+	compiler->ports_all = all;
+	for (__u32 port = ports.min, last = all ? UINT16_MAX : ports.max; port <= last; port++)
+		compiler->tables->ruleset->ports[RULESET_PORT_WORD(port)] |= RULESET_PORT_BIT(port);
+}
+
 /* What a pattern of the rule asks of every packet in that stage: an interface, if it names one. */
 static int pattern_begin(struct compiler *compiler, const struct rule *rule, enum stage stage,
 			 struct pattern *pattern)
@@ -317,6 +330,8 @@ static int pattern_begin(struct compiler *compiler, const struct rule *rule, enu
 		interfaces = RULESET_INTERFACE(pattern->value.ifindex);
 	}
 	compiler->tables->ruleset->interfaces[stage] |= interfaces;
+	if (stage == STAGE_IN)
+		ports_note(compiler, rule->to.ports);
 	if (rule->hairpin && rule->ifname[0])
 		return hairpin_add(compiler->tables->ruleset, pattern->value.ifindex);
 	return 0;

@@ -270,6 +270,14 @@ static int plan_old(struct plan *plan, const struct tables *tables)
 	return 0;
 }
 
+/* Bits of the ruleset only come: what one more says is searched, and not found. */
+static void bits_merge(struct plan *plan, __u64 *bits, __u64 more)
+{
+	if (~*bits & more)
+		plan->set_changed = true;
+	*bits |= more;
+}
+
 /* Those of the new one come, but where a rule before it hides them. */
 static int plan_new(struct plan *plan, const struct tables *tables)
 {
@@ -297,13 +305,10 @@ static int plan_new(struct plan *plan, const struct tables *tables)
 	if (tables->ruleset->hairpin_count || tables->ruleset->pool_count[FAMILY_IP4] ||
 	    tables->ruleset->pool_count[FAMILY_IP6])
 		return -EAGAIN; /* lists that change with the whole ruleset */
-	for (int stage = 0; stage < STAGE_COUNT; stage++) {
-		__u64 interfaces = tables->ruleset->interfaces[stage];
-
-		if (~plan->set->interfaces[stage] & interfaces)
-			plan->set_changed = true;
-		plan->set->interfaces[stage] |= interfaces;
-	}
+	for (int stage = 0; stage < STAGE_COUNT; stage++)
+		bits_merge(plan, &plan->set->interfaces[stage], tables->ruleset->interfaces[stage]);
+	for (int i = 0; i < RULESET_PORT_WORDS; i++)
+		bits_merge(plan, &plan->set->ports[i], tables->ruleset->ports[i]);
 	return 0;
 }
 

@@ -132,6 +132,19 @@ static void key_and(const struct rule_key *packet, const struct rule_key *bits,
 	key->stage = packet->stage & bits->stage;
 }
 
+/* May any rule hold? */
+static bool ruleset_holds(const struct ruleset *set, const struct rule_key *packet)
+{
+	uint16_t port = ntohs(packet->dport);
+	bool ports = packet->proto == IPPROTO_TCP || packet->proto == IPPROTO_UDP ||
+		     packet->proto == IPPROTO_SCTP;
+
+	if (!(set->interfaces[packet->stage] & RULESET_INTERFACE(packet->ifindex)))
+		return false;
+	return packet->stage != STAGE_IN || !ports ||
+	       set->ports[RULESET_PORT_WORD(port)] & RULESET_PORT_BIT(port);
+}
+
 const struct rule_entry *tables_classify(const struct tables *tables, const struct rule_key *packet,
 					 enum family family)
 {
@@ -140,7 +153,7 @@ const struct rule_entry *tables_classify(const struct tables *tables, const stru
 	const struct rule_entry *best = NULL;
 	struct rule_key key;
 
-	if (!(tables->ruleset->interfaces[packet->stage] & RULESET_INTERFACE(packet->ifindex)))
+	if (!ruleset_holds(tables->ruleset, packet))
 		return NULL;
 	for (i = 0; i < count; i++) {
 		if (best && masks[i].best_rank > best->rank)

@@ -195,10 +195,11 @@ hundred_thousand() {
 	seq 1 100000 | awk '{ printf "dnat in eth0 tcp to 10.%d.%d.%d:80 -> 10.0.0.2:8080\n",
 		100 + $1 / 65536, $1 / 256 % 256, $1 % 256 }' >"$TMP/case/many"
 	ip -n "$OUTSIDE" route add 10.100.0.0/14 via 198.51.100.1
-	local start=${EPOCHREALTIME/./}
-	xfwd apply "$TMP/case/many"
-	echo "100 000 rules in $(((${EPOCHREALTIME/./} - start) / 1000)) ms" >&2
-	((${EPOCHREALTIME/./} - start < 2000000)) || fail "more than 2 s"
+	# Its own time: what else the machine does is not counted.
+	local TIMEFORMAT="%U %S" times
+	times=$({ time xfwd apply "$TMP/case/many" >&2 2>"$TMP/case/said"; } 2>&1)
+	echo "100 000 rules in $times s (user, system)" >&2
+	awk '{ exit $1 + $2 >= 2 }' <<<"$times" || fail "more than 2 s"
 	equal first "$(fetch "$OUTSIDE" http://10.100.0.1/)" inside
 	equal last "$(fetch "$OUTSIDE" http://10.101.134.160/)" inside
 	equal rules "$(rules | wc -l)" 100000

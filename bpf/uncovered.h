@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What nothing here is for, told by a few looks at the ruleset: a packet that has no flow, and that no
+ * rule could hold for, nor for its answer. It is most of what passes a machine that forwards a few
+ * ports. Whatever is less simple than that goes the whole way, which begins in admit.h and ends alike.
+ */
+#ifndef XFWD_UNCOVERED_H
+#define XFWD_UNCOVERED_H
+
+#include "begin.h"
+
+/* The ruleset in force, where it has nothing but rules of the stage in, for its own interfaces. */
+static __always_inline const struct ruleset *ruleset_simple(const struct packet *p)
+{
+	__u32 zero = 0, active = p->generation & 1;
+	void *inner = bpf_map_lookup_elem(&rulesets, &active);
+	const struct ruleset *set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+
+	return set && !set->interfaces[STAGE_OUT] && !set->hairpin_count ? set : NULL;
+}
+
+/* Neither may its answer be taken for what begins a flow, as no rule is of the stage out. */
+static __always_inline int ingress_is_uncovered(const struct packet *p, const struct ruleset *set)
+{
+	return !ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.dport) &&
+	       !address_is_no_source(p->tuple.saddr, p->tuple.family);
+}
+
+/* Its answer would come in here. And it may be this host's own, where a flow has its answers. */
+static __always_inline int egress_is_uncovered(const struct packet *p, const struct ruleset *set)
+{
+	struct request *r = request_get();
+
+	if (!r || ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.sport))
+		return 0;
+	flow_key_reverse(&p->tuple, &r->back);
+	return !request_flow(r, &r->back);
+}
+
+/* No flow has the packet. */
+static __always_inline int is_uncovered(const struct packet *p)
+{
+	const struct ruleset *set;
+
+	if (!(p->shape & PACKET_PORTS) || p->shape & PACKET_FRAGMENT ||
+	    !protocol_has_ports(p->tuple.proto))
+		return 0;
+	set = ruleset_simple(p);
+	if (!set)
+		return 0;
+	return p->hook == HOOK_TC_EGRESS ? egress_is_uncovered(p, set)
+					 : ingress_is_uncovered(p, set);
+}
+
+#endif
