@@ -139,8 +139,8 @@ static int make_dirs(const struct pins *pins)
 	err = pins_remove(pins->loading);
 	if (!err)
 		err = pins_remove(pins->dir);
-	if (!err && mkdir(pins->loading, 0700))
-		err = -errno;
+	if (!err)
+		err = pins_begin_loading(pins);
 	for (size_t i = 0; i < sizeof(below) / sizeof(below[0]) && !err; i++) {
 		pins_path(path, pins->loading, "%s", below[i]);
 		err = mkdir(path, 0700) ? -errno : 0;
@@ -327,8 +327,8 @@ int loader_load(const struct pins *pins, const struct options *options)
 		step = "load the programs";
 		err = load_tc(pins);
 	}
-	if (!err && rename(pins->loading, pins->dir))
-		err = -errno;
+	if (!err)
+		err = pins_end_loading(pins);
 	if (err) {
 		const char *words = loader_words();
 

@@ -24,6 +24,7 @@
 
 #define BPFFS        "/sys/fs/bpf"
 #define NETNS_RUN    "/run/netns"
+#define OWN_NETNS    "/proc/self/ns/net"
 #define LOCK_SECONDS 10
 #define LOCK_POLL_MS 5 /* well below the time between two calls of who calls on and on */
 
@@ -203,29 +204,17 @@ static int lock_holder(int fd)
 	return found;
 }
 
-/* Under the lock: whoever finds the folders empty removes them. */
-static int make_dirs(void)
-{
-	int err = make_dir(PINS_ROOT);
-
-	if (!err)
-		err = make_dir(PINS_ROOT "/netns");
-	if (!err)
-		err = make_dir(PINS_ROOT "/netns-loading");
-	return err;
-}
-
 int pins_lock(struct pins *pins)
 {
 	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000 * 1000 };
 
-	/* The root of bpffs: it stays when all that xfwd made is gone. */
-	pins->lock = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	/* The namespace itself: it is there as long as its rules have a meaning. */
+	pins->lock = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
 	if (pins->lock < 0)
-		return cannot("open", BPFFS);
+		return cannot("open", OWN_NETNS);
 	for (int i = 0; i < LOCK_SECONDS * 1000 / LOCK_POLL_MS; i++) {
 		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
-			return make_dirs();
+			return 0;
 		if (errno != EWOULDBLOCK)
 			break;
 		nanosleep(&pause, NULL);
@@ -242,6 +231,63 @@ void pins_unlock(struct pins *pins)
 	if (pins->lock >= 0)
 		close(pins->lock);
 	pins->lock = -1;
+}
+
+/*
+ * The folders that the namespaces share come and go with the first and the last of them: never while
+ * another one is at it. For moments only. Close it; -errno.
+ */
+static int lock_parents(void)
+{
+	int fd = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX)) {
+		err = -errno;
+		if (err == -EINTR)
+			continue;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int make_parents(void)
+{
+	int err = make_dir(PINS_ROOT);
+
+	if (!err)
+		err = make_dir(PINS_ROOT "/netns");
+	if (!err)
+		err = make_dir(PINS_ROOT "/netns-loading");
+	return err;
+}
+
+int pins_begin_loading(const struct pins *pins)
+{
+	int parents = lock_parents(), err;
+
+	if (parents < 0)
+		return parents;
+	err = make_parents();
+	if (!err && mkdir(pins->loading, 0700))
+		err = -errno;
+	close(parents);
+	return err;
+}
+
+int pins_end_loading(const struct pins *pins)
+{
+	int parents = lock_parents(), err;
+
+	if (parents < 0)
+		return parents;
+	err = make_parents();
+	if (!err && rename(pins->loading, pins->dir))
+		err = -errno;
+	close(parents);
+	return err;
 }
 
 int pins_remove(const char *dir)
@@ -271,8 +317,14 @@ int pins_remove(const char *dir)
 
 void pins_tidy(const struct pins *pins)
 {
+	int parents;
+
 	pins_remove(pins->loading);
+	parents = lock_parents();
+	if (parents < 0)
+		return;
 	rmdir(PINS_ROOT "/netns-loading");
 	rmdir(PINS_ROOT "/netns");
 	rmdir(PINS_ROOT);
+	close(parents);
 }

@@ -27,12 +27,15 @@ struct pins {
  */
 int pins_open(struct pins *pins, const char *netns, bool create);
 bool pins_exist(const struct pins *pins);
-/* One writer at a time: waits for another a while, then names it. 0 or -errno. */
+/* One writer at a time in each namespace: waits for another a while, then names it. 0 or -errno. */
 int pins_lock(struct pins *pins);
 void pins_unlock(struct pins *pins);
 /* Path of one pin below the folder, from printf's words. */
 void pins_path(char path[PATH_MAX], const char *dir, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Under the lock: makes the folder of a state that is not complete yet; moves it to its place. */
+int pins_begin_loading(const struct pins *pins);
+int pins_end_loading(const struct pins *pins);
 /* Removes the folder and all in it. 0 or -errno. */
 int pins_remove(const char *dir);
 /* Removes the folders above it that have become empty. */

@@ -22,14 +22,7 @@ class XfwdEdge:
         self.namespace, self.mode = namespace, mode
 
     def command(self, *words, **options):
-        """The lock that changes are made under is the machine's: another's may take long."""
-        for patience in (True, True, False):
-            try:
-                return run(XFWD, "-q", "-n", self.namespace, *words, **options)
-            except RuntimeError as error:
-                if not patience or "is changing the rules" not in str(error):
-                    raise
-        return None
+        return run(XFWD, "-q", "-n", self.namespace, *words, **options)
 
     def load(self, rules, sets=(), interfaces=(), nft=None):
         """Makes these the only rules, and leaves no connection of the case before."""

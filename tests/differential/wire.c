@@ -215,8 +215,6 @@ static void xfwd_up(void)
 	msg_quiet(1);
 	assert_int_equal(session_write(&harness.session, netns[XFWD], NULL), 0);
 	harness.open = true;
-	/* Nobody else knows of this namespace: other tests may have the lock meanwhile. */
-	pins_unlock(&harness.session.pins);
 }
 
 /*
@@ -251,7 +249,6 @@ void wire_down(void)
 	if (!harness.open)
 		return;
 	harness_enter(netns[XFWD]);
-	assert_int_equal(pins_lock(&harness.session.pins), 0);
 	assert_int_equal(session_down(&harness.session), 0);
 	harness.session.loaded = false;
 	session_close(&harness.session);

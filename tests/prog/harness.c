@@ -206,8 +206,6 @@ void harness_up(struct harness *h, const char *suffix, const struct options *opt
 	msg_quiet(1);
 	assert_int_equal(session_write(&h->session, h->netns, options), 0);
 	h->open = true;
-	/* Nobody else knows of this namespace: other tests may have the lock meanwhile. */
-	pins_unlock(&h->session.pins);
 	open_programs(h);
 }
 
@@ -218,7 +216,6 @@ void harness_down(struct harness *h)
 	for (int i = 0; i < PROGRAMS; i++)
 		close(h->program[i]);
 	harness_enter(h->netns);
-	assert_int_equal(pins_lock(&h->session.pins), 0);
 	assert_int_equal(session_down(&h->session), 0);
 	h->session.loaded = false;
 	session_close(&h->session);
