@@ -171,7 +171,7 @@ static int apply_config(const struct invocation *call, struct config *config,
 {
 	struct session session;
 	struct config running;
-	int err = session_write(&session, call->netns, &config->options);
+	int err = session_write(&session, call->netns, config);
 	bool *stays = NULL;
 
 	if (!err)

@@ -146,6 +146,7 @@ static bool edit_rule(const struct invocation *call, const struct change *change
 static int change_rules(const struct invocation *call, struct change *change)
 {
 	struct session session;
+	struct config first;
 	struct diag diag;
 	int err, code;
 
@@ -154,7 +155,10 @@ static int change_rules(const struct invocation *call, struct change *change)
 		return code;
 	}
 	diag_init(&diag);
-	err = session_write(&session, call->netns, NULL);
+	config_init(&first);
+	first.rules = &change->typed.rule;
+	first.rule_count = change->typed.text ? 1 : 0;
+	err = session_write(&session, call->netns, &first);
 	if (!err)
 		err = check_new(&session, change, &diag);
 	if (!err)

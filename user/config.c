@@ -200,6 +200,21 @@ uint8_t rule_address_family(const struct rule *rule)
 	return rule->to.prefix.family ? rule->to.prefix.family : rule->target.family;
 }
 
+unsigned int config_families(const struct config *config)
+{
+	const unsigned int all = 1U << FAMILY_IP4 | 1U << FAMILY_IP6;
+	unsigned int families = config->rule_count ? 0 : all;
+
+	for (size_t i = 0; i < config->rule_count && families != all; i++) {
+		uint8_t family = config->rules[i].family;
+
+		families |= family == AF_INET    ? 1U << FAMILY_IP4
+			    : family == AF_INET6 ? 1U << FAMILY_IP6
+						 : all;
+	}
+	return families;
+}
+
 bool rule_source_has_ports(const struct rule *rule)
 {
 	return (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&

@@ -156,6 +156,8 @@ uint8_t rule_address_family(const struct rule *rule);
 /* Is it a source-NAT rule that matches ports? */
 bool rule_source_has_ports(const struct rule *rule);
 /* Do the two say the same thing? Handle, slot and name do not count. */
+/* Of which families its rules are, a bit each (1 << enum family); without rules: all. */
+unsigned int config_families(const struct config *config);
 bool rule_equal(const struct rule *a, const struct rule *b);
 
 extern const char *const rule_kind_names[RULE_KIND_COUNT];

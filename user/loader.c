@@ -242,10 +242,15 @@ int loader_program(const struct pins *pins, const char *name)
 	return errno == ENOENT && is_loaded_late(name) ? load_hook(pins->dir, name) : -errno;
 }
 
-static void size_flows(struct bpf_map *flows, struct bpf_map *queue, const struct options *options)
+/*
+ * Where no rule asks for the family, it gets no memory beforehand: should one come later, flows take
+ * theirs as they begin.
+ */
+static void size_flows(struct bpf_map *flows, struct bpf_map *queue, __u32 max, bool wanted)
 {
-	bpf_map__set_max_entries(flows, 2 * options->flows);
-	bpf_map__set_max_entries(queue, options->flows + options->flows / 8 + 64);
+	bpf_map__set_max_entries(flows, 2 * max);
+	bpf_map__set_map_flags(flows, wanted ? 0 : BPF_F_NO_PREALLOC);
+	bpf_map__set_max_entries(queue, max + max / 8 + 64);
 }
 
 static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
@@ -256,17 +261,21 @@ static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
 	bpf_map__set_max_entries(skel->maps.mapping_queue, flows + flows / 8 + 64);
 }
 
-static int load_maps(struct xfwd_bpf **skel, const struct options *options)
+static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 {
+	unsigned int families = config_families(config);
+	__u32 flows = config->options.flows;
 	int err;
 
 	*skel = open_programs(NULL, 0);
 	if (!*skel)
 		return -errno;
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
-	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, options);
-	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, options);
-	size_mappings(*skel, options->flows);
+	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, flows,
+		   families & 1U << FAMILY_IP4);
+	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, flows,
+		   families & 1U << FAMILY_IP6);
+	size_mappings(*skel, flows);
 	err = xfwd_bpf__load(*skel);
 	if (err) {
 		xfwd_bpf__destroy(*skel);
@@ -301,13 +310,13 @@ static int load_tc(const struct pins *pins)
 	return err ? err : failed;
 }
 
-int loader_load(const struct pins *pins, const struct options *options)
+int loader_load(const struct pins *pins, const struct config *config)
 {
 	struct xfwd_bpf *skel = NULL;
 	const char *step = "load the programs";
 	int err;
 
-	err = load_maps(&skel, options);
+	err = load_maps(&skel, config);
 	if (err == -EPERM) {
 		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN, "
 			  "CAP_PERFMON and CAP_SYS_ADMIN)");
@@ -315,7 +324,7 @@ int loader_load(const struct pins *pins, const struct options *options)
 	}
 	if (!err) {
 		step = "start the flow sweeper";
-		err = write_settings(skel, options);
+		err = write_settings(skel, &config->options);
 	}
 	if (!err) {
 		step = "pin to " PINS_ROOT;

@@ -7,10 +7,10 @@
 #include "pins.h"
 
 /*
- * Loads and pins everything, with no rules, starts the sweeper, and moves it into place at once: an
+ * Loads and pins everything for what is configured, but with no rules yet, starts the sweeper, and moves it into place at once: an
  * interrupted load leaves nothing that could be taken for a state. Prints what is wrong.
  */
-int loader_load(const struct pins *pins, const struct options *options);
+int loader_load(const struct pins *pins, const struct config *config);
 /*
  * A program that interfaces are attached to: xdp_wire, xdp_virtual, xdp_generic, tc_ingress or
  * tc_egress. XDP's are loaded when they are first asked for. Its fd, or -errno.

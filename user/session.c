@@ -75,20 +75,20 @@ int session_edit(struct session *session, const char *netns, struct edit *change
 }
 
 /* A state that is there but is of a namespace that has gone, or was cut short, is replaced. */
-static int open_or_load(struct session *session, const struct options *options)
+static int open_or_load(struct session *session, const struct config *first)
 {
 	int err = state_open(&session->state, &session->pins);
 
 	if (err != -ENOENT)
 		return err;
-	err = loader_load(&session->pins, options);
+	err = loader_load(&session->pins, first);
 	if (err)
 		return err;
 	session->loaded = true;
 	return state_open(&session->state, &session->pins);
 }
 
-int session_write(struct session *session, const char *netns, const struct options *options)
+int session_write(struct session *session, const char *netns, const struct config *first)
 {
 	int err;
 
@@ -97,7 +97,7 @@ int session_write(struct session *session, const char *netns, const struct optio
 	if (!err)
 		err = pins_lock(&session->pins);
 	if (!err)
-		err = open_or_load(session, options ? options : &session->config.options);
+		err = open_or_load(session, first);
 	if (err)
 		return err;
 	session->open = true;

@@ -210,10 +210,13 @@ static void tracking_open(void)
 
 static void xfwd_up(void)
 {
+	struct config config;
+
 	harness_enter(netns[XFWD]);
 	strcpy(harness.netns, netns[XFWD]);
 	msg_quiet(1);
-	assert_int_equal(session_write(&harness.session, netns[XFWD], NULL), 0);
+	config_init(&config);
+	assert_int_equal(session_write(&harness.session, netns[XFWD], &config), 0);
 	harness.open = true;
 }
 

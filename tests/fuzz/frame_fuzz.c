@@ -621,14 +621,12 @@ static void add_ip6(void)
 
 static int fuzz(void)
 {
-	struct options options;
 	struct config config;
 
 	config_init(&config);
-	options = config.options;
-	options.flows = XFWD_FLOWS_MIN;
-	options.source_check = 0;
-	harness_up(&harness, "fuzz", &options);
+	config.options.flows = XFWD_FLOWS_MIN;
+	config.options.source_check = 0;
+	harness_up(&harness, "fuzz", &config);
 	add_ip6();
 	harness_apply(&harness, rules);
 	return LLVMFuzzerRunDriver(&count_arguments, &arguments, LLVMFuzzerTestOneInput);

@@ -197,14 +197,17 @@ static void open_programs(struct harness *h)
 	}
 }
 
-void harness_up(struct harness *h, const char *suffix, const struct options *options)
+void harness_up(struct harness *h, const char *suffix, const struct config *config)
 {
+	struct config defaults;
+
+	config_init(&defaults);
 	memset(h, 0, sizeof(*h));
 	harness_namespace(h->netns, suffix);
 	for (int i = 0; i < IFACES; i++)
 		h->ifindex[i] = if_nametoindex(iface_names[i]);
 	msg_quiet(1);
-	assert_int_equal(session_write(&h->session, h->netns, options), 0);
+	assert_int_equal(session_write(&h->session, h->netns, config ?: &defaults), 0);
 	h->open = true;
 	open_programs(h);
 }

@@ -83,8 +83,8 @@ void harness_shell(const char *format, ...) __attribute__((format(printf, 1, 2))
 /* The namespace alone; `suffix` ends its name. Leaves the process in it. */
 void harness_namespace(char netns[64], const char *suffix);
 void harness_enter(const char *netns);
-/* With the state loaded for `options` (NULL: as the configuration's default) and no rules. */
-void harness_up(struct harness *h, const char *suffix, const struct options *options);
+/* With the state loaded for `config` (NULL: the default one) and no rules. */
+void harness_up(struct harness *h, const char *suffix, const struct config *config);
 void harness_down(struct harness *h);
 
 /* Makes the text the running configuration; both interfaces are attached. No flows are left. */

@@ -373,7 +373,7 @@ static int set_up_small(void **state)
 	(void)state;
 	config_init(&config);
 	config.options.flows = XFWD_FLOWS_MIN;
-	harness_up(&harness, "small", &config.options);
+	harness_up(&harness, "small", &config);
 	return 0;
 }
 
