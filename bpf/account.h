@@ -8,10 +8,11 @@
 
 static __always_inline struct rule_counter *rule_counter(__u32 slot)
 {
-	__u32 chunk = slot / XFWD_COUNTER_CHUNK, at = slot % XFWD_COUNTER_CHUNK;
+	__u32 chunk = RULE_COUNTER_CHUNK(slot), at = RULE_COUNTER_GROUP(slot);
 	void *inner = bpf_map_lookup_elem(&rule_counters, &chunk);
+	struct rule_counter_group *group = inner ? bpf_map_lookup_elem(inner, &at) : NULL;
 
-	return inner ? bpf_map_lookup_elem(inner, &at) : NULL;
+	return group ? &group->of[RULE_COUNTER_PLACE(slot)] : NULL;
 }
 
 static __always_inline void rule_count_packet(__u32 slot, __u32 bytes)

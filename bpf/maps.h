@@ -201,9 +201,9 @@ struct {
 	__array(
 		values, struct {
 			__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-			__uint(max_entries, XFWD_COUNTER_CHUNK);
+			__uint(max_entries, XFWD_COUNTER_CHUNK / XFWD_COUNTER_GROUP);
 			__uint(key_size, sizeof(__u32));
-			__uint(value_size, sizeof(struct rule_counter));
+			__uint(value_size, sizeof(struct rule_counter_group));
 		});
 } rule_counters SEC(".maps");
 

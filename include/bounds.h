@@ -17,9 +17,13 @@
 /* Distinct combinations of masks in one stage and one address family. */
 #define XFWD_MASKS_MAX           256
 
-/* Counter slots are handed out in chunks, so that the table can grow while it is in use. */
+/*
+ * Counter slots are handed out in chunks, so that the table can grow while it is in use. An element of
+ * a chunk holds a group of them: the kernel allocates each by itself, and takes its time.
+ */
 #define XFWD_COUNTER_CHUNK       4096
 #define XFWD_COUNTER_CHUNKS      (XFWD_RULES_MAX / XFWD_COUNTER_CHUNK)
+#define XFWD_COUNTER_GROUP       64
 
 /* Interfaces that a configuration has blocks for. */
 #define XFWD_INTERFACES_MAX      256

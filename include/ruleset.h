@@ -126,12 +126,20 @@ struct rule_entry {
 	struct rule_action action;
 };
 
-/* Per CPU, in chunks of XFWD_COUNTER_CHUNK: slot / chunk size, then slot % chunk size. */
+/* Per CPU; slots number them from 1 on. */
 struct rule_counter {
 	__u64 flows;
 	__u64 packets;
 	__u64 bytes;
 };
+
+struct rule_counter_group {
+	struct rule_counter of[XFWD_COUNTER_GROUP];
+};
+
+#define RULE_COUNTER_CHUNK(slot) ((slot) / XFWD_COUNTER_CHUNK)
+#define RULE_COUNTER_GROUP(slot) ((slot) % XFWD_COUNTER_CHUNK / XFWD_COUNTER_GROUP)
+#define RULE_COUNTER_PLACE(slot) ((slot) % XFWD_COUNTER_GROUP)
 
 struct verdict_counter {
 	__u64 packets;

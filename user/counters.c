@@ -14,6 +14,7 @@ int counter_reader_open(struct counter_reader *reader, const struct state *state
 	reader->state = state;
 	reader->fd = -1;
 	reader->chunk = 0;
+	reader->group = -1;
 	reader->percpu = NULL;
 	reader->cpus = libbpf_num_possible_cpus();
 	if (reader->cpus < 0)
@@ -31,21 +32,34 @@ static int chunk_open(struct counter_reader *reader, __u32 chunk)
 	reader->fd = -1;
 	reader->fd = state_inner(reader->state, MAP_rule_counters, chunk);
 	reader->chunk = chunk;
+	reader->group = -1;
 	return reader->fd < 0 ? reader->fd : 0;
+}
+
+static int group_read(struct counter_reader *reader, __u32 group)
+{
+	int err;
+
+	if (reader->group == group)
+		return 0;
+	err = bpf_map_lookup_elem(reader->fd, &group, reader->percpu);
+	reader->group = err ? -1 : (__s64)group;
+	return err;
 }
 
 int counter_read(struct counter_reader *reader, __u32 slot, struct rule_counter *sum)
 {
-	__u32 at = slot % XFWD_COUNTER_CHUNK;
-	int err = chunk_open(reader, slot / XFWD_COUNTER_CHUNK);
+	int err = chunk_open(reader, RULE_COUNTER_CHUNK(slot));
 
 	memset(sum, 0, sizeof(*sum));
 	if (!err)
-		err = bpf_map_lookup_elem(reader->fd, &at, reader->percpu);
+		err = group_read(reader, RULE_COUNTER_GROUP(slot));
 	for (int cpu = 0; cpu < reader->cpus && !err; cpu++) {
-		sum->flows += reader->percpu[cpu].flows;
-		sum->packets += reader->percpu[cpu].packets;
-		sum->bytes += reader->percpu[cpu].bytes;
+		const struct rule_counter *part = &reader->percpu[cpu].of[RULE_COUNTER_PLACE(slot)];
+
+		sum->flows += part->flows;
+		sum->packets += part->packets;
+		sum->bytes += part->bytes;
 	}
 	return err;
 }

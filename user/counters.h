@@ -7,13 +7,17 @@
 #include "state.h"
 #include "verdict.h"
 
-/* Opens the chunks as slots are asked for; counter_reader_close() lets go of them. */
+/*
+ * Opens the chunks as slots are asked for, and reads the counters of a whole group at a time: for one
+ * listing. counter_reader_close() lets go of them.
+ */
 struct counter_reader {
 	const struct state *state;
-	struct rule_counter *percpu;
+	struct rule_counter_group *percpu;
 	int cpus;
 	int fd; /* of the chunk last asked for; -1: none */
 	__u32 chunk;
+	__s64 group; /* that `percpu` is of, within the chunk; -1: none */
 };
 
 int counter_reader_open(struct counter_reader *reader, const struct state *state);

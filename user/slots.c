@@ -22,8 +22,8 @@ static int chunks_create(const struct state *state, __u32 first, __u32 count)
 	for (; keys && fds && made < count; made++) {
 		keys[made] = first + made;
 		fds[made] = bpf_map_create(BPF_MAP_TYPE_PERCPU_ARRAY, "rule_counters",
-					   sizeof(__u32), sizeof(struct rule_counter),
-					   XFWD_COUNTER_CHUNK, NULL);
+					   sizeof(__u32), sizeof(struct rule_counter_group),
+					   XFWD_COUNTER_CHUNK / XFWD_COUNTER_GROUP, NULL);
 		if (fds[made] < 0)
 			break;
 	}
