@@ -145,16 +145,18 @@ static __always_inline int flow_is_over(void *ctx, struct request *r, struct flo
 }
 
 /*
- * The flow that the packet has, if any: VERDICT_CONTINUE when it may go on by it, VERDICT_PASS_NO_RULE
- * where there is none.
+ * The flow that the packet has: VERDICT_CONTINUE when it may go on by it, VERDICT_PASS_TO_TC when that
+ * is for tc to judge, VERDICT_PASS_NO_RULE where it is over.
  */
-static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
+static __always_inline enum verdict flow_known(void *ctx, int xdp)
 {
-	struct flow *f = r->known ? request_pair(r, &r->p.tuple) : NULL;
+	struct request *r = request_get();
+	struct flow *f;
 	int is_reply;
 
-	r->mss = 0;
-	r->mss_auto = 0;
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	f = request_pair(r, &r->p.tuple);
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
@@ -166,7 +168,31 @@ static __always_inline enum verdict admit_known(void *ctx, struct request *r, in
 		return VERDICT_PASS_TO_TC;
 	if (f->generation == (__u16)r->p.generation || is_reply)
 		return VERDICT_CONTINUE;
-	return xdp ? VERDICT_PASS_TO_TC : flow_judge(ctx);
+	return VERDICT_PASS_TO_TC;
+}
+
+/* Functions of their own, for room on the stack: what begins a flow is called without theirs. */
+__attribute__((noinline)) int flow_known_xdp(struct xdp_md *xdp)
+{
+	return flow_known(xdp, 1);
+}
+
+__attribute__((noinline)) int flow_known_tc(struct __sk_buff *skb)
+{
+	return flow_known(skb, 0);
+}
+
+/* The same, if it has any, and after tc has judged what is for it to judge. */
+static __always_inline enum verdict admit_known(void *ctx, struct request *r, int xdp)
+{
+	enum verdict verdict;
+
+	r->mss = 0;
+	r->mss_auto = 0;
+	if (!r->known)
+		return VERDICT_PASS_NO_RULE;
+	verdict = xdp ? flow_known_xdp(ctx) : flow_known_tc(ctx);
+	return verdict == VERDICT_PASS_TO_TC && !xdp ? flow_judge(ctx) : verdict;
 }
 
 /*

@@ -51,9 +51,16 @@ __attribute__((noinline)) int answer_is_taken(struct __sk_buff *ctx)
 	return answer_is_translated(p, &r->back, STAGE_IN, p->ifindex);
 }
 
-/* A packet that no rule translates: a flow without translation, if its answer would be taken. */
-static __always_inline enum verdict begin_tracked(struct __sk_buff *skb, struct request *r)
+/*
+ * A packet that no rule translates: a flow without translation, if its answer would be taken. A
+ * function of its own, for room on the stack.
+ */
+__attribute__((noinline)) int begin_tracked(struct __sk_buff *skb)
 {
+	struct request *r = request_get();
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
 	if (begin_allowed(r) != VERDICT_CONTINUE ||
 	    address_is_multicast(r->p.tuple.daddr, r->p.tuple.family) || !answer_is_taken(skb))
 		return VERDICT_PASS_NO_RULE;
@@ -65,7 +72,7 @@ static __always_inline enum verdict begin_tracked(struct __sk_buff *skb, struct 
 static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 						   const struct rule_action *rule)
 {
-	enum verdict verdict = begin_tracked(ctx, r);
+	enum verdict verdict = begin_tracked(ctx);
 
 	rule_count_packet(rule->slot, r->p.l3_length);
 	return verdict == VERDICT_PASS_NO_RULE ? VERDICT_PASS_ACCEPT : verdict;
@@ -210,7 +217,7 @@ static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r
 		return verdict;
 	if (protocol_has_ports(r->p.tuple.proto) && ruleset_pools() && is_nobodys(ctx, r))
 		return VERDICT_DROP_UNSOLICITED;
-	return begin_tracked(ctx, r);
+	return begin_tracked(ctx);
 }
 
 /* Ingress: the stage in, as netfilter's PREROUTING. */
@@ -279,7 +286,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	if (!rule && may_be_covered(r))
 		return p->shape & PACKET_BAD_L4 ? VERDICT_DROP_MALFORMED : VERDICT_DROP_FRAGMENT;
 	if (!rule)
-		return begin_tracked(skb, r);
+		return begin_tracked(skb);
 	if (rule->kind == RULE_ACCEPT)
 		return begin_accepted(skb, r, rule);
 	if (rule->kind == RULE_DROP) {

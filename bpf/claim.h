@@ -160,14 +160,13 @@ static __always_inline enum verdict claim_unowned(void *ctx, int xdp)
 {
 	struct request *r = request_get();
 	enum verdict verdict;
-	__u8 mapping;
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
-	mapping = r->mapping;
 	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr) ||
-	    mapping == MAPPING_KNOWN)
+	    r->mapping == MAPPING_KNOWN)
 		return translate_claim(r);
+	r->mapping_asked = r->mapping;
 #pragma clang loop unroll(disable)
 	for (int i = 1; i <= OWNER_TRIES; i++) {
 		if (r->keep && r->choose && owned(ctx, xdp, 1))
@@ -176,7 +175,7 @@ static __always_inline enum verdict claim_unowned(void *ctx, int xdp)
 		verdict = translate_claim(r);
 		if (!r->claimed || (r->keep && r->want.sport == r->p.tuple.sport))
 			return verdict;
-		r->mapping = mapping;
+		r->mapping = r->mapping_asked;
 		if (!owned(ctx, xdp, i < OWNER_TRIES))
 			return verdict;
 		flow_undo();

@@ -46,7 +46,7 @@ struct request {
 	__u32 serial;
 	__u16 mss; /* the largest TCP segment that may be announced; 0: any */
 	__u8 mss_auto; /* and no more than the routes leave */
-	__u8 pad2;
+	__u8 mapping_asked; /* MAPPING_… before a claim that may have to be taken back */
 	__u32 claimed; /* set where this request made the flow, and no other CPU's */
 	__u32 stateless; /* `entry` is how the packet is to be translated: it has no flow */
 	/* the last search for a port that found none: not of this packet, but to spare another one */
