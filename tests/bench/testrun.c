@@ -213,7 +213,7 @@ static void packet_check(const struct packet *p, const struct course *c, unsigne
 /* Any order that is not the one in which they are used. */
 static unsigned int *shuffled(void)
 {
-	unsigned int *all = malloc(FLOWS * sizeof(*all)), other, swap;
+	unsigned int *all = calloc(FLOWS, sizeof(*all)), other, swap;
 
 	if (!all)
 		die("memory");
