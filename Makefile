@@ -3,7 +3,8 @@
 # make test   every test            make demo     forward a port between namespaces and show it
 # make bench  compare with others   make bench-quick  the same in two minutes
 # make conformance  how a NAT has to behave: those tests, and the table in README.md
-# make install [PREFIX=/usr/local] [DESTDIR=]     make clean
+# make toolchain-test  other compilers, arm64, and the table of them in README.md
+# make install [PREFIX=/usr/local] [DESTDIR=]     make dist     make clean
 
 VERSION := 0.1.0
 
@@ -26,11 +27,13 @@ endif
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
 CFLAGS	?= -O2 -g
 CPPFLAGS := -D_GNU_SOURCE -DXFWD_VERSION='"$(VERSION)"' -Iinclude -Iuser -I$(BUILD)/user -I$(BUILD)
-HOSTFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(CPPFLAGS) -MMD -MP
+# The same source makes the same files, wherever it lies.
+MAPS	:= -ffile-prefix-map=$(CURDIR)=. -ffile-prefix-map=$(BUILD)=build
+HOSTFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(CPPFLAGS) $(MAPS) -MMD -MP
 LIBS	:= -lbpf -lelf -lz -ljansson -lmnl -lsystemd
 
-BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -D__TARGET_ARCH_x86 -Wall -Wextra -Wshadow \
-	    -Ivmlinux -Iinclude -Ibpf -MMD -MP
+BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Wshadow \
+	    -Ivmlinux -Iinclude -Ibpf $(MAPS) -MMD -MP
 
 # The part of user space that needs neither root nor a kernel, and is tested so.
 MODEL	:= config rule_set diag print check compile tables parse
@@ -47,7 +50,7 @@ PROG_LIB := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/p
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all test conformance demo install clean format check-format tests setup
+.PHONY: all test conformance demo install dist clean format check-format unit tests setup
 
 all: $(BUILD)/xfwd
 
@@ -97,7 +100,9 @@ $(BUILD)/tests/prog/%: $(BUILD)/tests/prog/%.o $(PROG_LIB) $(PROG_OBJ)
 
 $(BUILD)/tests/prog/%.o: | $(BUILD)/xfwd.skel.h
 
-tests: $(UNIT) $(PROG)
+unit: $(UNIT)
+
+tests: unit $(PROG)
 
 # Installs the packages that building and testing need, then starts over with them in place.
 setup:
@@ -118,12 +123,21 @@ demo: setup
 include tests/bench/bench.mk
 include tests/differential/differential.mk
 include tests/fuzz/fuzz.mk
+include tests/toolchain/toolchain.mk
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd
 	$(Q)mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed 's:/usr/local/sbin:$(PREFIX)/sbin:' scripts/xfwd.service \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
+
+# What git knows, as it lies here; the same files make the same archive.
+dist:
+	$(Q)mkdir -p $(BUILD)
+	$(Q)git ls-files -z >$(BUILD)/dist.files
+	tar --null -T $(BUILD)/dist.files --transform 's:^:xfwd-$(VERSION)/:' --owner=0 --group=0 \
+		--numeric-owner --mtime=@$$(git log -1 --format=%ct) -I 'gzip -n' \
+		-cf $(BUILD)/xfwd-$(VERSION).tar.gz
 
 format:
 	$(Q)clang-format -i $(filter-out vmlinux/%,$(wildcard bpf/*.[ch] user/*.[ch] include/*.h tests/*/*.[ch]))
@@ -135,4 +149,4 @@ check-format:
 clean:
 	rm -rf $(BUILD)
 
--include $(shell [ -d $(BUILD) ] && find $(BUILD) -name '*.d')
+-include $(shell [ -d $(BUILD) ] && find $(BUILD) -type f -name '*.d')
