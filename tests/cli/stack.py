@@ -1,13 +1,16 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """No chain of calls in the programs takes more than 512 bytes of stack, counted as kernels before 6.8
-do: each function's own, rounded up to 32. Later ones round up to 16, and would not notice."""
+do: each function's own, rounded up to 32. Later ones round up to 16, and would not notice.
+
+An argument names an object other than build/bpf/xfwd.bpf.o."""
 import os
 import re
 import subprocess
 import sys
 
-OBJECT = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../build/bpf/xfwd.bpf.o")
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+OBJECT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(TOP, "build/bpf/xfwd.bpf.o")
 PROGRAMS = ("xdp_wire", "xdp_virtual", "xdp_generic", "tc_ingress", "tc_egress", "sweep_start",
             "sweep_tick")
 LIMIT = 512
