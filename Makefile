@@ -86,7 +86,12 @@ $(BUILD)/bpf/%.o: bpf/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPFFLAGS) -MF $(BUILD)/bpf/$*.d -MT $@ -c -o $@ $<
 
-$(BUILD)/xfwd.skel.h: $(BUILD)/bpf/xfwd.bpf.o
+# Without what only debuggers read, which is more than half of it. BTF stays.
+$(BUILD)/xfwd.bpf.o: $(BUILD)/bpf/xfwd.bpf.o
+	$(call say,STRIP)
+	$(Q)$(BPFTOOL) gen object $@ $<
+
+$(BUILD)/xfwd.skel.h: $(BUILD)/xfwd.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name xfwd_bpf > $@
 
