@@ -36,7 +36,7 @@ BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Wshadow \
 	    -Ivmlinux -Iinclude -Ibpf $(MAPS) -MMD -MP
 
 # The part of user space that needs neither root nor a kernel, and is tested so.
-MODEL	:= config rule_set diag print check compile tables parse
+MODEL	:= config rule_set diag print check compile tables parse json
 # What every other tool of ours that talks to the running state shares with the command.
 USER	:= $(sort $(filter-out $(MODEL),$(basename $(notdir $(wildcard user/*.c)))))
 MODEL_OBJ := $(MODEL:%=$(BUILD)/user/%.o) $(BUILD)/user/parser.o $(BUILD)/user/lexer.o
@@ -97,7 +97,7 @@ $(BUILD)/xfwd.skel.h: $(BUILD)/xfwd.bpf.o
 
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(MODEL_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lcmocka
 
 $(BUILD)/tests/prog/%: $(BUILD)/tests/prog/%.o $(PROG_LIB) $(PROG_OBJ)
 	$(call say,LINK)

@@ -170,7 +170,10 @@ size_t check_rule(const struct rule *rule, const struct rule_origin *origin, str
 static size_t report_same(const struct rule_origin *origin, const struct rule_origin *first,
 			  struct diag *diag)
 {
-	if (!strcmp(origin->rule.file, first->rule.file))
+	if (first->rule.member)
+		diag_error(diag, &origin->rule, origin->source, "same rule as %s",
+			   first->rule.member);
+	else if (!strcmp(origin->rule.file, first->rule.file))
 		diag_error(diag, &origin->rule, origin->source, "same rule as line %d",
 			   first->rule.line);
 	else

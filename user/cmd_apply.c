@@ -19,11 +19,15 @@ static json_t *errors_json(const struct diag *diag)
 
 	for (size_t i = 0; i < diag->count; i++) {
 		const struct diag_entry *entry = &diag->entries[i];
+		json_t *error = json_pack("{s:o}", "file", cmd_string(entry->file));
 
-		json_array_append_new(array, json_pack("{s:o, s:i, s:i, s:o}", "file",
-						       cmd_string(entry->file), "line", entry->line,
-						       "column", entry->first_column, "message",
-						       cmd_string(entry->text)));
+		if (entry->member)
+			json_object_set_new(error, "member", json_string(entry->member));
+		else
+			json_object_set_new(error, "line", json_integer(entry->line));
+		json_object_set_new(error, "column", json_integer(entry->first_column));
+		json_object_set_new(error, "message", cmd_string(entry->text));
+		json_array_append_new(array, error);
 	}
 	return json_pack("{s:o}", "errors", array);
 }

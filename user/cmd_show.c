@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "counters.h"
 #include "flows.h"
+#include "json.h"
 #include "msg.h"
 #include "print.h"
 #include "session.h"
@@ -95,6 +96,17 @@ int cmd_list(const struct invocation *call)
 	return code;
 }
 
+static int save_json(const struct invocation *call, const struct config *config)
+{
+	json_t *object = json_config(config);
+
+	if (object)
+		return cmd_json(call, object);
+	msg_error(
+		"no memory, or a name that is not UTF-8: JSON cannot say it, save without -j can");
+	return EXIT_FAILED;
+}
+
 int cmd_save(const struct invocation *call)
 {
 	struct session session;
@@ -102,22 +114,10 @@ int cmd_save(const struct invocation *call)
 
 	if (code == EXIT_USAGE)
 		return code;
-	if (!code && call->json) {
-		char *text = NULL;
-		size_t length;
-		FILE *out = open_memstream(&text, &length);
-
-		if (!out) {
-			session_close(&session);
-			return EXIT_FAILED;
-		}
-		config_print(&session.config, out);
-		fclose(out);
-		code = cmd_json(call, json_pack("{s:o}", "config", cmd_string(text)));
-		free(text);
-	} else if (!code) {
+	if (!code && call->json)
+		code = save_json(call, &session.config);
+	else if (!code)
 		config_print(&session.config, stdout);
-	}
 	session_close(&session);
 	return code;
 }

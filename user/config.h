@@ -70,6 +70,9 @@ enum filtering {
 #define MSS_MAX        65495 /* the longest datagram without its headers */
 #define LIMIT_RATE_MAX 1000000
 
+/* options.timeout: 14 days. At 1000 jiffies a second, half of 32 bits is 24 days. */
+#define TIMEOUT_MAX    (14 * 24 * 60 * 60)
+
 struct target {
 	struct address
 		addr_min; /* dnat, snat; equal for a single address; static: the prefix inside */

@@ -24,6 +24,7 @@ void diag_init(struct diag *diag)
 static void entry_free(struct diag_entry *entry)
 {
 	free(entry->file);
+	free(entry->member);
 	free(entry->text);
 	free(entry->source);
 }
@@ -102,12 +103,13 @@ void diag_verror(struct diag *diag, const struct location *where, const char *so
 	entry->first_column = where->first_column;
 	entry->last_column = where->last_column;
 	entry->file = strdup(where->file);
+	entry->member = where->member ? strdup(where->member) : NULL;
 	if (vasprintf(&entry->text, format, arguments) < 0)
 		entry->text = NULL;
 	if (source)
 		entry->source = source_copy(source, where->first_column);
 
-	if (!entry->file || !entry->text) {
+	if (!entry->file || !entry->text || !entry->member != !where->member) {
 		entry_free(entry);
 		return;
 	}
@@ -156,10 +158,12 @@ static void caret_print(const struct diag_entry *entry, FILE *out)
 static void entry_print(const struct diag_entry *entry, FILE *out)
 {
 	fputs(entry->file, out);
-	if (entry->line > 0)
+	if (entry->member)
+		fprintf(out, ": %s", entry->member);
+	else if (entry->line > 0 && entry->first_column > 0)
+		fprintf(out, ":%d:%d", entry->line, entry->first_column);
+	else if (entry->line > 0)
 		fprintf(out, ":%d", entry->line);
-	if (entry->line > 0 && entry->first_column > 0)
-		fprintf(out, ":%d", entry->first_column);
 	fprintf(out, ": %s\n", entry->text);
 
 	if (!entry->source || !*entry->source)
@@ -181,6 +185,8 @@ static int sort_key_compare(const void *left, const void *right)
 
 	if (a->file != b->file)
 		return a->file < b->file ? -1 : 1;
+	if (a->entry->member && b->entry->member && strcmp(a->entry->member, b->entry->member))
+		return strverscmp(a->entry->member, b->entry->member);
 	if (a->entry->line != b->entry->line)
 		return a->entry->line < b->entry->line ? -1 : 1;
 	if (a->entry->first_column != b->entry->first_column)

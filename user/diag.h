@@ -5,6 +5,10 @@
  *   xfwd.conf:12:22: port out of range (1-65535)
  *       dnat in eth0 tcp to :99999 -> 10.0.0.5
  *                            ^~~~~
+ *
+ * Of a file in JSON, members take the place of lines:
+ *
+ *   xfwd.json: rules[3].text: port out of range (1-65535)
  */
 #ifndef XFWD_DIAG_H
 #define XFWD_DIAG_H
@@ -22,10 +26,12 @@ struct location {
 	int line;
 	int first_column;
 	int last_column;
+	const char *member; /* "rules[3].text": columns are of its text; NULL: not JSON's */
 };
 
 struct diag_entry {
 	char *file;
+	char *member;
 	int line;
 	int first_column;
 	int last_column;
@@ -49,7 +55,10 @@ void diag_error(struct diag *diag, const struct location *where, const char *sou
 		const char *format, ...) __attribute__((format(printf, 4, 5)));
 void diag_verror(struct diag *diag, const struct location *where, const char *source,
 		 const char *format, va_list arguments) __attribute__((format(printf, 4, 0)));
-/* Prints every entry, in order of line, file after file in the order of their first errors. */
+/*
+ * Prints every entry, in order of line or member, file after file in the order of their first
+ * errors.
+ */
 void diag_print(const struct diag *diag, FILE *out);
 /*
  * The candidate nearest to `word`, or NULL: edit distance at most 2 and less than half its length,

@@ -37,6 +37,7 @@ static int cmd_version(const struct invocation *call);
 static const struct command commands[] = {
 	{ "apply", "FILE [--dry-run]", "make the running rules equal the file: all or nothing",
 	  "Rules that stay keep their handles, counters and flows. FILE \"-\" is standard input.\n"
+	  "A file that begins with \"{\" is JSON, as `save -j` prints it.\n"
 	  "--dry-run only says what would change.",
 	  cmd_apply },
 	{ "run", "FILE", "apply the file and stay: follow changes, and forward faster for it",
@@ -55,7 +56,8 @@ static const struct command commands[] = {
 	{ "flush", "", "remove all rules; interfaces stay attached until `down`", NULL, cmd_flush },
 	{ "zero", "", "set all counters to zero", NULL, cmd_zero },
 	{ "list", "", "the rules in order, with handles and counters", NULL, cmd_list },
-	{ "save", "", "the running configuration, in file form", NULL, cmd_save },
+	{ "save", "", "the running configuration, in file form",
+	  "With -j in JSON; `apply` reads both.", cmd_save },
 	{ "flows", "[delete] [FILTER]", "show the flow table, or end flows",
 	  "FILTER: pairs of words; a flow has to fit all of them.\n"
 	  "  proto P  src ADDR  dst ADDR  sport N  dport N  state S  rule HANDLE\n"

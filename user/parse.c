@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Owns reading: which files are read, and what the words of a statement mean together. The words
- * themselves are the business of lexer.l, their order that of parser.y.
+ * themselves are the business of lexer.l, their order that of parser.y, and JSON that of json.c.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ void rule_ifname(struct parser *parser, struct slice name, const struct location
 	/* In quotes it is an interface of that name. */
 	if (name.length == 3 && !memcmp(name.at, "any", 3))
 		return;
-	read_ifname(parser, name, where, parser->rule.ifname);
+	read_ifname(parser, unquote(name), where, parser->rule.ifname);
 }
 
 /* What is said of IPv4 and IPv6 has to agree: in addresses, protocols and words. */
@@ -233,7 +233,7 @@ void interface_begin(struct parser *parser, struct slice name, const struct loca
 	origin_begin(parser, where);
 	parser->origin.ifname = *at_name;
 	parser->mode = -1;
-	read_ifname(parser, name, at_name, parser->ifname);
+	read_ifname(parser, unquote(name), at_name, parser->ifname);
 }
 
 void set_timeout(struct parser *parser, struct slice name, const struct location *at_name,
@@ -363,6 +363,18 @@ static size_t text_end(char *text, size_t length)
 	return length;
 }
 
+/* The text as one that ends so; free() it. NULL: out of memory. */
+static char *text_copy(const char *text, size_t *length)
+{
+	char *copy = malloc(*length + 2);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, text, *length);
+	*length = text_end(copy, *length);
+	return copy;
+}
+
 static int text_read(int fd, char **text, size_t *length)
 {
 	size_t room = 65536, used = 0;
@@ -452,6 +464,71 @@ static int parser_run(struct parser *parser, size_t length)
 	yyparse(parser);
 	lexer_close(parser);
 	return parser->result;
+}
+
+/* A whole file; what begins with a brace is no line of the grammar. */
+static int file_run(struct parser *parser, size_t length)
+{
+	return json_begins(parser->text) ? json_run(parser, length) : parser_run(parser, length);
+}
+
+/* For a member's text, which is kept as a file's. 0 or -ENOMEM. */
+static int member_open(struct parser *inner, const struct parser *parser, const char *member,
+		       const char *text, size_t *length)
+{
+	struct origins *origins = parser->origins;
+	char *copy = text_copy(text, length);
+	int err = copy ? origins_file(origins, member, copy) : -ENOMEM;
+
+	if (err)
+		return err;
+	*inner = (struct parser){
+		.diag = parser->diag,
+		.file = parser->file,
+		.member = origins->files[origins->file_count - 1],
+		.text = copy,
+	};
+	return 0;
+}
+
+void rule_text(struct parser *parser, const char *member, const char *text)
+{
+	size_t length = strlen(text);
+	struct parser inner;
+	int err = member_open(&inner, parser, member, text, &length);
+
+	if (!err)
+		err = parser_run(&inner, length);
+	if (!err) {
+		inner.config = parser->config;
+		inner.origins = parser->origins;
+		rule_end(&inner);
+		err = inner.result;
+	}
+	if (err == -ENOMEM || !parser->result)
+		parser->result = err;
+}
+
+void interface_text(struct parser *parser, const char *member, const char *text)
+{
+	size_t length = strlen(text);
+	struct slice name = { text, length };
+	struct location where = {
+		.file = parser->file, .line = 1, .first_column = 1, .last_column = length
+	};
+	struct parser inner;
+	int err = member_open(&inner, parser, member, text, &length);
+
+	if (!err) {
+		where.member = inner.member;
+		origin_begin(&inner, &where);
+		inner.origin.ifname = where;
+		read_ifname(&inner, name, &where, parser->ifname);
+		parser->origin = inner.origin;
+		err = inner.result;
+	}
+	if (err == -ENOMEM || !parser->result)
+		parser->result = err;
 }
 
 static bool include_allowed(struct parser *parser, const char *path, const struct location *where)
@@ -574,7 +651,7 @@ int parse_file(const char *path, struct config *config, struct origins *origins,
 	memset(origins, 0, sizeof(*origins));
 	err = parser_load(&parser, path, &length);
 	if (!err)
-		return parser_run(&parser, length);
+		return file_run(&parser, length);
 	if (err == -ENOMEM)
 		return err;
 	diag_error(diag, &whole, NULL, "cannot read it: %s", strerror(-err));
@@ -585,33 +662,29 @@ int parse_text(const char *name, const char *text, size_t length, struct config 
 	       struct origins *origins, struct diag *diag)
 {
 	struct parser parser = { .config = config, .origins = origins, .diag = diag };
-	char *copy = malloc(length + 2);
+	char *copy = text_copy(text, &length);
 	int err;
 
 	memset(origins, 0, sizeof(*origins));
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, text, length);
-	length = text_end(copy, length);
 	err = origins_file(origins, name, copy);
 	if (err)
 		return err;
 	parser.text = copy;
 	parser.file = origins->files[0];
-	return parser_run(&parser, length);
+	return file_run(&parser, length);
 }
 
 int parse_rule(const char *text, struct rule *rule, struct rule_origin *origin, struct diag *diag)
 {
 	struct parser parser = { .diag = diag, .file = "command line" };
 	size_t length = strlen(text);
-	char *copy = malloc(length + 2);
+	char *copy = text_copy(text, &length);
 	int err;
 
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, text, length);
-	length = text_end(copy, length);
 	parser.text = copy;
 	err = parser_run(&parser, length);
 	free(copy);

@@ -24,7 +24,7 @@ struct origins {
 	size_t rule_count;
 	struct rule_origin *interfaces; /* only rule, ifname and source are used */
 	size_t interface_count;
-	char **files; /* names that locations point to */
+	char **files; /* names that locations point to; also of members */
 	char **texts; /* what the files hold; parallel to files */
 	size_t file_count;
 };
@@ -33,6 +33,7 @@ void origins_free(struct origins *origins);
 
 /*
  * The whole file, with its includes ("-": standard input), into a config fresh from config_init().
+ * One that begins with a brace is JSON (json.h).
  * Errors go to diag, every wrong line once; rules of the other lines are in config all the same, so
  * that they can be checked in the same run. origins needs origins_free() on failure, too.
  * 0, -EINVAL, -ENOMEM.

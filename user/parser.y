@@ -5,6 +5,7 @@
  */
 %code requires {
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "config.h"
@@ -28,6 +29,7 @@ struct parser {
 	dev_t device; /* of this file, as is inode; both 0 for text that is no file */
 	ino_t inode;
 	const char *file; /* its name */
+	const char *member; /* whose text this is; NULL: the file's own */
 	const char *text; /* ends with a newline */
 
 	void *scanner;
@@ -88,6 +90,8 @@ uint32_t read_rate(struct parser *parser, struct slice word, const struct locati
 uint16_t read_mss(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_count(struct parser *parser, struct slice word, const struct location *where);
 uint32_t read_duration(struct parser *parser, struct slice word, const struct location *where);
+/* What a name says; one in quotes has them in its slice. */
+struct slice unquote(struct slice word);
 int read_timeout(struct parser *parser, struct slice word, const struct location *where);
 void read_ifname(struct parser *parser, struct slice word, const struct location *where,
 		 char name[IF_NAMESIZE]);
@@ -122,6 +126,13 @@ void interface_begin(struct parser *parser, struct slice name, const struct loca
 		     const struct location *at_name);
 void interface_end(struct parser *parser);
 void include_files(struct parser *parser, struct slice path, const struct location *where);
+/* parse.c, for members of a JSON file: a rule, and an interface's name. */
+void rule_text(struct parser *parser, const char *member, const char *text);
+void interface_text(struct parser *parser, const char *member, const char *text);
+
+/* json.c */
+bool json_begins(const char *text);
+int json_run(struct parser *parser, size_t length);
 }
 
 %code {
@@ -462,7 +473,9 @@ static int yylex(YYSTYPE *value, struct location *where, struct parser *parser)
 	const char *rest = parser->text + parser->offset;
 
 	if (!parser->line) {
-		*where = (struct location){ parser->file, ++parser->line, 1, 1 };
+		*where = (struct location){ .file = parser->file, .line = ++parser->line,
+					    .first_column = 1, .last_column = 1,
+					    .member = parser->member };
 		parser->token = parser->config ? T_START_FILE : T_START_RULE;
 		return parser->token;
 	}

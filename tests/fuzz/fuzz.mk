@@ -6,6 +6,7 @@
 FUZZ_SECONDS ?= 600
 FUZZ	:= $(BUILD)/fuzz
 FRAME_OBJ := $(PROG_LIB) $(BUILD)/tests/differential/ends.o $(BUILD)/tests/differential/packet.o
+TEXT_FUZZ := $(FUZZ)/config_fuzz $(FUZZ)/json_fuzz
 
 .PHONY: fuzz
 
@@ -21,17 +22,20 @@ $(FUZZ)/frame_fuzz: $(FUZZ)/frame_fuzz.o $(FRAME_OBJ) $(PROG_OBJ)
 		$(wildcard $(shell $(CLANG) -print-resource-dir)/lib/linux/libclang_rt.fuzzer_no_main-x86_64.a)
 
 # The parser and what it needs, built for it.
-$(FUZZ)/config_fuzz: tests/fuzz/config_fuzz.c $(MODEL_OBJ)
+$(TEXT_FUZZ): $(FUZZ)/%: tests/fuzz/%.c $(MODEL_OBJ)
 	$(call say,CLANG)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) -fsanitize=fuzzer,address $(HOSTFLAGS) -o $@ $< \
-		$(MODEL:%=user/%.c) $(BUILD)/user/parser.c $(BUILD)/user/lexer.c
+		$(MODEL:%=user/%.c) $(BUILD)/user/parser.c $(BUILD)/user/lexer.c -ljansson
 
-tests: $(FUZZ)/frame_fuzz
+tests: $(FUZZ)/frame_fuzz $(TEXT_FUZZ)
 
 fuzz: setup
-	$(Q)$(MAKE) --no-print-directory $(FUZZ)/frame_fuzz $(FUZZ)/config_fuzz
-	$(Q)mkdir -p $(FUZZ)/frames $(FUZZ)/config
-	$(Q)$(FUZZ)/config_fuzz -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ)/ $(FUZZ)/config
+	$(Q)$(MAKE) --no-print-directory $(FUZZ)/frame_fuzz $(TEXT_FUZZ)
+	$(Q)mkdir -p $(FUZZ)/frames $(FUZZ)/config $(FUZZ)/json
+	$(Q)$(FUZZ)/config_fuzz -max_total_time=$(FUZZ_SECONDS) -artifact_prefix=$(FUZZ)/ \
+		$(FUZZ)/config tests/fuzz/corpus/config
+	$(Q)$(FUZZ)/json_fuzz -max_total_time=$(FUZZ_SECONDS) -dict=tests/fuzz/json.dict \
+		-artifact_prefix=$(FUZZ)/ $(FUZZ)/json tests/fuzz/corpus/json
 	$(Q)$(FUZZ)/frame_fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -len_control=0 \
 		-artifact_prefix=$(FUZZ)/ $(FUZZ)/frames tests/fuzz/corpus/frames

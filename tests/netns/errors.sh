@@ -155,6 +155,35 @@ saved_is_loaded() { # what save prints, apply reads back
 	xfwd apply "$TMP/case/saved"
 	diff "$TMP/case/saved" <(xfwd save)
 	equal rules "$(rules | wc -l)" 12
+	xfwd save -j >"$TMP/case/saved.json"
+	xfwd down
+	xfwd apply "$TMP/case/saved.json"
+	diff "$TMP/case/saved.json" <(xfwd save -j)
+	diff "$TMP/case/saved" <(xfwd save)
+	xfwd -p save -j | xfwd -j apply - --dry-run |
+		jq -e '. == {"added": 0, "removed": 0, "kept": 12}'
+	xfwd down
+	xfwd save -j | xfwd check -
+	equal "with nothing running" "$(xfwd save -j | jq -c '[.interfaces, .rules]')" "[[],[]]"
+}
+
+bad_json() { # what is wrong in a member is said with its path
+	topology
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	local before
+	before=$(xfwd save)
+	cat >"$TMP/case/bad.json" <<-END
+		{"settings": {"timeout": {"upd": 60}},
+		 "rules": [{"text": "drop in eth0"}, {"text": "drop in eth9"}]}
+	END
+	equal status "$(status_of xfwd apply "$TMP/case/bad.json")" 2
+	contains "$(said)" 'bad.json: settings.timeout: unknown member "upd"; did you mean "udp"?'
+	sed -i s/upd/udp/ "$TMP/case/bad.json"
+	equal status "$(status_of xfwd apply "$TMP/case/bad.json")" 2
+	contains "$(said)" 'bad.json: rules[1].text: no interface "eth9"; did you mean "eth0"?'
+	xfwd -j apply "$TMP/case/bad.json" >"$TMP/case/errors" || true
+	jq -e '.errors[0] | .member == "rules[1].text" and .column == 9' "$TMP/case/errors"
+	equal "rules afterwards" "$(xfwd save)" "$before"
 }
 
 json_everywhere() {
@@ -182,5 +211,6 @@ once "dry run changes nothing" dry_run
 once "usage errors" usage
 once "deleting what is not there" unknown_rule
 once "save and apply" saved_is_loaded
+once "errors in JSON" bad_json
 once "JSON" json_everywhere
 finish

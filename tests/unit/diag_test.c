@@ -40,36 +40,44 @@ static void test_shown(void **state)
 		const char *source;
 		const char *expected;
 	} cases[] = {
-		{ { "a.conf", 3, 6, 9 },
+		{ { "a.conf", 3, 6, 9, NULL },
 		  "drop eth0 x",
 		  "a.conf:3:6: wrong\n    drop eth0 x\n"
 		  "         ^~~~\n" },
-		{ { "a.conf", 1, 1, 1 }, "x", "a.conf:1:1: wrong\n    x\n    ^\n" },
+		{ { "a.conf", 1, 1, 1, NULL }, "x", "a.conf:1:1: wrong\n    x\n    ^\n" },
 		/* The line ends at its newline, and the caret may stand behind it. */
-		{ { "a.conf", 1, 5, 5 }, "drop\nx", "a.conf:1:5: wrong\n    drop\n        ^\n" },
-		{ { "a.conf", 1, 5, 5 }, "drop\r\nx", "a.conf:1:5: wrong\n    drop\n        ^\n" },
+		{ { "a.conf", 1, 5, 5, NULL },
+		  "drop\nx",
+		  "a.conf:1:5: wrong\n    drop\n        ^\n" },
+		{ { "a.conf", 1, 5, 5, NULL },
+		  "drop\r\nx",
+		  "a.conf:1:5: wrong\n    drop\n        ^\n" },
 		/* Places beyond the line do no harm. */
-		{ { "a.conf", 1, 50, 60 }, "drop", "a.conf:1:50: wrong\n    drop\n        ^\n" },
-		{ { "a.conf", 1, 3, 2 }, "drop", "a.conf:1:3: wrong\n    drop\n      ^\n" },
-		{ { "a.conf", 1, 4, 400 },
+		{ { "a.conf", 1, 50, 60, NULL },
+		  "drop",
+		  "a.conf:1:50: wrong\n    drop\n        ^\n" },
+		{ { "a.conf", 1, 3, 2, NULL }, "drop", "a.conf:1:3: wrong\n    drop\n      ^\n" },
+		{ { "a.conf", 1, 4, 400, NULL },
 		  "drop x",
 		  "a.conf:1:4: wrong\n    drop x\n       ^~~\n" },
-		{ { "a.conf", 1, 500, 600 }, "drop", "a.conf:1:500: wrong\n" },
-		{ { "a.conf", 1, 500, 600 }, "drop\n%s", "a.conf:1:500: wrong\n" },
+		{ { "a.conf", 1, 500, 600, NULL }, "drop", "a.conf:1:500: wrong\n" },
+		{ { "a.conf", 1, 500, 600, NULL }, "drop\n%s", "a.conf:1:500: wrong\n" },
 		/* Tabs are repeated, so that the caret stands right however wide they are. */
-		{ { "a.conf", 2, 7, 8 },
+		{ { "a.conf", 2, 7, 8, NULL },
 		  "\tdrop\txx",
 		  "a.conf:2:7: wrong\n    \tdrop\txx\n    \t    \t^~\n" },
 		/* A character of several bytes takes one column on the screen. */
-		{ { "a.conf", 1, 6, 9 },
+		{ { "a.conf", 1, 6, 9, NULL },
 		  "\"\303\251\" \303\251t\303\251",
 		  "a.conf:1:6: wrong\n    \"\303\251\" \303\251t\303\251\n        ^~~\n" },
 		/* Nothing reaches the terminal that it would obey. */
-		{ { "a.conf", 1, 1, 3 }, "a\033[7m", "a.conf:1:1: wrong\n    a?[7m\n    ^~~\n" },
-		{ { "a.conf", 1, 1, 3 }, NULL, "a.conf:1:1: wrong\n" },
-		{ { "a.conf", 1, 1, 3 }, "", "a.conf:1:1: wrong\n" },
-		{ { "a.conf", 4, 0, 0 }, "drop", "a.conf:4: wrong\n    drop\n" },
-		{ { "a.conf", 0, 0, 0 }, NULL, "a.conf: wrong\n" },
+		{ { "a.conf", 1, 1, 3, NULL },
+		  "a\033[7m",
+		  "a.conf:1:1: wrong\n    a?[7m\n    ^~~\n" },
+		{ { "a.conf", 1, 1, 3, NULL }, NULL, "a.conf:1:1: wrong\n" },
+		{ { "a.conf", 1, 1, 3, NULL }, "", "a.conf:1:1: wrong\n" },
+		{ { "a.conf", 4, 0, 0, NULL }, "drop", "a.conf:4: wrong\n    drop\n" },
+		{ { "a.conf", 0, 0, 0, NULL }, NULL, "a.conf: wrong\n" },
 	};
 
 	(void)state;
@@ -82,7 +90,7 @@ static void test_long_line(void **state)
 {
 	size_t length = 1 << 20;
 	char *line = malloc(length + 1);
-	struct location where = { "a.conf", 1, 1000001, 1000004 };
+	struct location where = { "a.conf", 1, 1000001, 1000004, NULL };
 	struct diag diag;
 	const char *text, *caret, *shown;
 
@@ -113,10 +121,10 @@ static void test_order(void **state)
 		struct location where;
 		const char *text;
 	} errors[] = {
-		{ { "main", 9, 1, 1 }, "e" },  { { "other", 5, 1, 1 }, "g" },
-		{ { "main", 2, 7, 7 }, "c" },  { { "main", 2, 3, 3 }, "a" },
-		{ { "other", 1, 1, 1 }, "f" }, { { "main", 2, 3, 5 }, "b" },
-		{ { "main", 3, 1, 1 }, "d" },
+		{ { "main", 9, 1, 1, NULL }, "e" },  { { "other", 5, 1, 1, NULL }, "g" },
+		{ { "main", 2, 7, 7, NULL }, "c" },  { { "main", 2, 3, 3, NULL }, "a" },
+		{ { "other", 1, 1, 1, NULL }, "f" }, { { "main", 2, 3, 5, NULL }, "b" },
+		{ { "main", 3, 1, 1, NULL }, "d" },
 	};
 	struct diag diag;
 
