@@ -244,13 +244,14 @@ static __always_inline enum verdict begin_ingress(void *ctx, struct request *r, 
 	}
 }
 
-/* Its ports are unknown, and a source-NAT rule asks for some: it could be one that may not leave. */
+/* Its ports are unknown, and a source-NAT rule of its family asks for some: it may have to stay. */
 static __always_inline int may_be_covered(const struct request *r)
 {
 	const struct packet *p = &r->p;
+	__u32 ports_out = packet_is_ip4(p) ? SETTING_PORTS_OUT4 : SETTING_PORTS_OUT6;
 
 	return p->shape & (PACKET_NO_L4 | PACKET_BAD_L4) &&
-	       !(p->shape & (PACKET_PORTS | PACKET_LOCAL)) && r->setting_flags & SETTING_PORTS_OUT;
+	       !(p->shape & (PACKET_PORTS | PACKET_LOCAL)) && r->setting_flags & ports_out;
 }
 
 /*

@@ -149,8 +149,9 @@ struct verdict_counter {
 /* settings.flags */
 #define SETTING_TCP_LOOSE      (1U << 0) /* a TCP segment without SYN may begin a flow */
 #define SETTING_GUARD_LOOPBACK (1U << 1) /* route_localnet is on: 127/8 may not come from a wire */
-#define SETTING_PORTS_OUT      (1U << 2) /* a source-NAT rule matches ports */
+#define SETTING_PORTS_OUT4     (1U << 2) /* a source-NAT rule of IPv4 matches ports */
 #define SETTING_SOURCE_CHECK   (1U << 3) /* a source that is routed elsewhere is forged */
+#define SETTING_PORTS_OUT6     (1U << 4) /* as PORTS_OUT4, of IPv6 */
 
 struct settings {
 	__u32 layout; /* XFWD_LAYOUT */

@@ -171,14 +171,6 @@ bool commit_is_current(const struct state *state, const struct config *config,
 	return current;
 }
 
-static bool source_rule_has_ports(const struct config *config)
-{
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (rule_source_has_ports(&config->rules[i]))
-			return true;
-	return false;
-}
-
 /* The switch: from here on the new rules hold. */
 static int settings_write(const struct state *state, const struct config *config)
 {
@@ -192,8 +184,8 @@ static int settings_write(const struct state *state, const struct config *config
 	settings.flags = config->options.tcp_loose ? SETTING_TCP_LOOSE : 0;
 	if (sysctl_needs_guard(config))
 		settings.flags |= SETTING_GUARD_LOOPBACK;
-	if (source_rule_has_ports(config))
-		settings.flags |= SETTING_PORTS_OUT;
+	for (size_t i = 0; i < config->rule_count; i++)
+		settings.flags |= rule_ports_out(&config->rules[i]);
 	if (config->options.source_check)
 		settings.flags |= SETTING_SOURCE_CHECK;
 	settings.timeout_least = ~0U;

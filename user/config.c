@@ -215,8 +215,11 @@ unsigned int config_families(const struct config *config)
 	return families;
 }
 
-bool rule_source_has_ports(const struct rule *rule)
+uint32_t rule_ports_out(const struct rule *rule)
 {
-	return (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
-	       (rule->from.ports.min || rule->to.ports.min);
+	if ((rule->kind != RULE_SNAT && rule->kind != RULE_MASQUERADE) ||
+	    (!rule->from.ports.min && !rule->to.ports.min))
+		return 0;
+	return (rule->family == AF_INET6 ? 0 : SETTING_PORTS_OUT4) |
+	       (rule->family == AF_INET ? 0 : SETTING_PORTS_OUT6);
 }

@@ -156,8 +156,8 @@ unsigned int family_bits(uint8_t family);
 
 /* The family that the rule's addresses are of; AF_UNSPEC: it has none. */
 uint8_t rule_address_family(const struct rule *rule);
-/* Is it a source-NAT rule that matches ports? */
-bool rule_source_has_ports(const struct rule *rule);
+/* SETTING_PORTS_OUT…: of which families it is a source-NAT rule that matches ports. */
+uint32_t rule_ports_out(const struct rule *rule);
 /* Do the two say the same thing? Handle, slot and name do not count. */
 /* Of which families its rules are, a bit each (1 << enum family); without rules: all. */
 unsigned int config_families(const struct config *config);

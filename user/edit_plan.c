@@ -118,7 +118,7 @@ static bool coming_needs_more(const struct state *state, const struct pins *pins
 		return true;
 	return sysctl_is_needed(rule) || state->running.next_slot >= XFWD_RULES_MAX ||
 	       state->running.record_count >= XFWD_RULES_MAX ||
-	       (rule_source_has_ports(rule) && !(settings->flags & SETTING_PORTS_OUT));
+	       rule_ports_out(rule) & ~settings->flags;
 }
 
 /* Of what the rule makes necessary, does no other one? */
@@ -126,11 +126,12 @@ static bool going_needs_more(const struct plan *plan)
 {
 	const struct rule *rule = &plan->old->rule;
 	unsigned int forwards = sysctl_rule_forwards(rule);
-	bool ports = rule_source_has_ports(rule), names = rule->ifname[0];
+	uint32_t ports = rule_ports_out(rule);
+	bool names = rule->ifname[0];
 
 	if (plan->new.rule.handle) {
 		forwards &= ~sysctl_rule_forwards(&plan->new.rule);
-		ports = ports && !rule_source_has_ports(&plan->new.rule);
+		ports &= ~rule_ports_out(&plan->new.rule);
 		names = names && !plan->new.rule.ifname[0];
 	}
 	for (size_t i = 0; i < plan->records.count && (forwards || ports || names); i++) {
@@ -139,7 +140,7 @@ static bool going_needs_more(const struct plan *plan)
 		if (!other->handle || other == rule)
 			continue;
 		forwards &= ~sysctl_rule_forwards(other);
-		ports = ports && !rule_source_has_ports(other);
+		ports &= ~rule_ports_out(other);
 		names = names && !other->ifname[0];
 	}
 	return forwards || ports || names || sysctl_rule_loops_back(rule);
