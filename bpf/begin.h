@@ -135,8 +135,10 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 
 	if (address_is_no_source(p->tuple.saddr, p->tuple.family))
 		return VERDICT_DROP_MARTIAN;
-	if (keeps && verdict == VERDICT_DROP_STRAY)
-		return VERDICT_PASS_STRAY; /* may be of a connection older than the rule */
+	/* may be of a connection older than the rule; so may what follows a fragment that began no flow */
+	if (keeps && (verdict == VERDICT_DROP_STRAY ||
+		      (verdict == VERDICT_DROP_FRAGMENT && p->shape & PACKET_PORTS)))
+		return VERDICT_PASS_STRAY;
 	if (verdict != VERDICT_CONTINUE && (keeps || verdict == VERDICT_DROP_MALFORMED))
 		return verdict;
 	if (source_is_forged(ctx, p->ifindex, xdp))
