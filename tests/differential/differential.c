@@ -6,7 +6,7 @@
  *	differential				past cases, then random ones
  *	differential --replay FILE		one case
  *	differential --minutes N		random ones for so long
- *	differential --with FEATURE ...		what is not expected of the implementation by default
+ *	differential --packets N		as many random ones
  *
  * XFWD_SEED repeats a run; without, --minutes has another one each time. A case that differs is made as small as it can be and written to
  * build/differential-*.case.
@@ -269,7 +269,7 @@ static void random_cases(void)
 	while (is_time_left(began) && kind_count < FAILURES_MAX) {
 		scenario_clear(&scenario);
 		seed = random;
-		rules_random(&random, features[FEATURE_SCTP], scenario.rules, RULES_TEXT);
+		rules_random(&random, scenario.rules, RULES_TEXT);
 		random_manner(&random, &scenario.manner);
 		rulesets++;
 		if (!judge_begin(&judge, &scenario)) {
@@ -312,22 +312,12 @@ static int tests_run(void)
 
 static int usage(const char *name)
 {
-	fprintf(stderr, "usage: %s [--replay FILE | --minutes N | --packets N] [--with FEATURE]\n",
-		name);
+	fprintf(stderr, "usage: %s [--replay FILE | --minutes N | --packets N]\n", name);
 	return 2;
-}
-
-static bool feature_on(const char *name)
-{
-	for (int i = 0; i < FEATURE_COUNT; i++)
-		if (!strcmp(feature_names[i], name))
-			return features[i] = true;
-	return false;
 }
 
 int main(int argc, char **argv)
 {
-	features[FEATURE_ERRORS] = features[FEATURE_ANSWERS] = features[FEATURE_SCTP] = true;
 	for (int i = 1; i < argc; i += 2) {
 		if (i + 1 == argc)
 			return usage(argv[0]);
@@ -337,7 +327,7 @@ int main(int argc, char **argv)
 			minutes = atof(argv[i + 1]);
 		else if (!strcmp(argv[i], "--packets"))
 			packets_wanted = strtoull(argv[i + 1], NULL, 0);
-		else if (strcmp(argv[i], "--with") || !feature_on(argv[i + 1]))
+		else
 			return usage(argv[0]);
 	}
 	return harness_supervise(tests_run);

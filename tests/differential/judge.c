@@ -5,16 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "outputs.h"
 #include "packet.h"
 
-bool features[FEATURE_COUNT];
 uint64_t excuses[EXCUSE_COUNT], packets_sent, packets_translated;
-
-const char *const feature_names[] = {
-#define FEATURE_NAME(name, text) text,
-	FEATURES(FEATURE_NAME)
-#undef FEATURE_NAME
-};
 
 const char *const excuse_names[] = {
 #define EXCUSE_NAME(name, reason) #name,
@@ -171,6 +165,25 @@ static bool was_seen(const struct ends *ends)
 	return false;
 }
 
+/* What came in with its last hop, and began a connection to xfwd alone. */
+static struct ends expired[KNOWN_MAX];
+static size_t expired_count;
+
+static void expire(const struct ends *ends)
+{
+	if (expired_count < KNOWN_MAX)
+		expired[expired_count++] = *ends;
+}
+
+/* From any address, for that may have been translated. */
+static bool was_expired(uint8_t proto, uint16_t port_from)
+{
+	for (size_t i = 0; i < expired_count; i++)
+		if (expired[i].proto == proto && expired[i].port[FROM] == port_from)
+			return true;
+	return false;
+}
+
 /* Has the same source sent to the same port of another address? */
 static bool was_redirected(const struct ends *ends)
 {
@@ -236,12 +249,40 @@ static bool rule_lets_choose(enum stage stage, const struct ends out[EDGES], boo
 	return false;
 }
 
+/* Does a connection leave so at one of the two, where they had a choice? */
+static bool was_chosen(const struct ends *out)
+{
+	for (size_t i = 0; i < mapping_count; i++)
+		if (ends_equal(&mappings[i].actual[KERNEL], out) ||
+		    ends_equal(&mappings[i].actual[XFWD], out))
+			return true;
+	return false;
+}
+
+/* Does a rule for packets that leave hold for one of these destination ports alone? */
+static bool rule_tells_apart(const struct ends out[EDGES])
+{
+	const struct config *config = wire_config();
+
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct port_range *to = &config->rules[i].to.ports;
+
+		if (config->rules[i].stage == STAGE_OUT && to->min &&
+		    in_range(to, out[KERNEL].port[TO]) != in_range(to, out[XFWD].port[TO]))
+			return true;
+	}
+	return false;
+}
+
 /* Why the two may leave with these different ports; EXCUSE_NONE: they may not. */
 static enum excuse choice_excuse(struct judge *j, const struct ends *in,
 				 const struct ends out[EDGES])
 {
 	struct ends kept = out[KERNEL], back;
 
+	if (out[KERNEL].port[TO] != out[XFWD].port[TO] && rule_lets_choose(STAGE_IN, out, false) &&
+	    rule_tells_apart(out))
+		return EXCUSE_PORT_OF_RANGE;
 	for (int end = 0; end < 2; end++) {
 		if (!memcmp(out[KERNEL].addr[end], out[XFWD].addr[end], 16))
 			continue;
@@ -257,10 +298,12 @@ static enum excuse choice_excuse(struct judge *j, const struct ends *in,
 		return EXCUSE_PORT_OF_RANGE;
 	if (!in->port[FROM])
 		return EXCUSE_RESERVED_PORT;
+	if (was_expired(in->proto, in->port[FROM]))
+		return EXCUSE_EXPIRED;
 	/* Whose port is it that would be kept? */
 	kept.port[FROM] = in->port[FROM];
 	back = ends_reverse(&kept);
-	if (is_doubtful(&kept) || ends_equal(&back, in) || was_seen(&back))
+	if (is_doubtful(&kept) || ends_equal(&back, in) || was_seen(&back) || was_chosen(&kept))
 		return EXCUSE_PORT_CLASH;
 	for (size_t i = 0; i < j->known_count; i++) {
 		const struct known *known = &j->known[i];
@@ -337,6 +380,12 @@ static bool ip_is_malformed(const struct frame *frame, const struct view *view)
 	return view->transport > view->end || view->ip + length > frame->length;
 }
 
+/* Farther behind extension headers than xfwd looks. */
+static bool is_far(const struct view *view)
+{
+	return view->six && view->transport > 511;
+}
+
 /* Not to be read as IP: `view` is then empty. */
 static struct fault frame_fault(const struct frame *frame, const struct view *view, bool is_ip)
 {
@@ -347,7 +396,7 @@ static struct fault frame_fault(const struct frame *frame, const struct view *vi
 		return fault;
 	}
 	fault.header_sum = !frame_header_is_right(frame, view);
-	fault.malformed = transport_is_malformed(frame, view);
+	fault.malformed = transport_is_malformed(frame, view) || is_far(view);
 	/* Mobility, HIP, shim6, authentication, and no next one. */
 	fault.extension = view->six && (view->ends.proto == 135 || view->ends.proto == 139 ||
 					view->ends.proto == 140 || view->ends.proto == 51 ||
@@ -396,8 +445,9 @@ static bool equal_but(const struct frame *a, const struct frame *b, size_t word,
 	return frame_equal(a, &copy);
 }
 
-/* Do two errors say the same to the same, in whatever name? */
-static bool equal_but_source(const struct frame *a, const struct frame *b, const struct view *view)
+/* Do two errors say the same to the same, in whatever name? Of its own, an edge chooses TOS and id. */
+static bool equal_but_source(const struct frame *a, const struct frame *b, const struct view *view,
+			     bool is_own)
 {
 	size_t at = view->ip + (view->six ? 8 : 12), length = address_length(view->six);
 	static struct frame copy;
@@ -407,12 +457,13 @@ static bool equal_but_source(const struct frame *a, const struct frame *b, const
 	copy.length = b->length;
 	memcpy(copy.data, b->data, b->length);
 	memcpy(copy.data + at, a->data + at, length);
-	if (view->six) {
+	if (view->six)
 		memcpy(copy.data + view->check, a->data + view->check, 2);
-	} else {
+	else
+		memcpy(copy.data + view->ip + 10, a->data + view->ip + 10, 2);
+	if (!view->six && is_own) {
 		copy.data[view->ip + 1] = a->data[view->ip + 1];
 		memcpy(copy.data + view->ip + 4, a->data + view->ip + 4, 2);
-		memcpy(copy.data + view->ip + 10, a->data + view->ip + 10, 2);
 	}
 	return frame_equal(a, &copy);
 }
@@ -438,8 +489,26 @@ static bool may_be_named_otherwise(const struct step *step, const struct frame *
 	return false;
 }
 
+/* Is it about a connection of which a port is translated, and the address beside it is not? */
+static bool quotes_changed_port(struct judge *j, const struct frame *frame, const struct view *view)
+{
+	const struct known *known;
+	struct view inner;
+	bool is_reply;
+
+	if (!view_inner(&inner, frame, view))
+		return false;
+	known = known_find(j, &inner.ends, &is_reply);
+	for (int end = 0; known && end < 2; end++)
+		if (known->in.port[end] != known->out.port[end] &&
+		    !memcmp(known->in.addr[end], known->out.addr[end], 16))
+			return true;
+	return false;
+}
+
 /* Why these two may pass for the same; EXCUSE_COUNT where they are, -1 where they are not. */
-static int pair_excuse(const struct step *step, const struct frame *a, const struct frame *b)
+static int pair_excuse(struct judge *j, const struct step *step, const struct frame *a,
+		       const struct frame *b)
 {
 	struct view view;
 
@@ -457,8 +526,10 @@ static int pair_excuse(const struct step *step, const struct frame *a, const str
 		if (equal_but(a, b, view.ip + 4, view.ip + 10))
 			return EXCUSE_IP_ID;
 	}
-	if (may_be_named_otherwise(step, a, &view) && equal_but_source(a, b, &view))
+	if (may_be_named_otherwise(step, a, &view) && equal_but_source(a, b, &view, true))
 		return EXCUSE_ANSWER_SOURCE;
+	if (quotes_changed_port(j, a, &view) && equal_but_source(a, b, &view, false))
+		return EXCUSE_ROUTER;
 	if (mapping_count && view.check && equal_but(a, b, view.check, view.check)) {
 		uint16_t sums[] = { read16(a->data + view.check), read16(b->data + view.check) };
 
@@ -468,24 +539,8 @@ static int pair_excuse(const struct step *step, const struct frame *a, const str
 	return -1;
 }
 
-static void outputs_copy(struct outputs *to, const struct outputs *from)
-{
-	to->count = from->count;
-	for (size_t i = 0; i < from->count; i++)
-		to->list[i] = from->list[i];
-}
-
-static void outputs_remove(struct outputs *outputs, size_t at)
-{
-	outputs->count--;
-	for (; at < outputs->count; at++) {
-		outputs->list[at].iface = outputs->list[at + 1].iface;
-		outputs->list[at].frame = outputs->list[at + 1].frame;
-	}
-}
-
 /* Takes out what is the same in both. */
-static void outputs_match(const struct step *step, struct outputs rest[EDGES])
+static void outputs_match(struct judge *j, const struct step *step, struct outputs rest[EDGES])
 {
 	for (size_t a = 0; a < rest[KERNEL].count;) {
 		int excuse = -1;
@@ -493,7 +548,7 @@ static void outputs_match(const struct step *step, struct outputs rest[EDGES])
 		for (size_t b = 0; b < rest[XFWD].count && excuse < 0; b++) {
 			if (rest[KERNEL].list[a].iface != rest[XFWD].list[b].iface)
 				continue;
-			excuse = pair_excuse(step, &rest[KERNEL].list[a].frame,
+			excuse = pair_excuse(j, step, &rest[KERNEL].list[a].frame,
 					     &rest[XFWD].list[b].frame);
 			if (excuse >= 0)
 				outputs_remove(&rest[XFWD], b);
@@ -508,72 +563,6 @@ static void outputs_match(const struct step *step, struct outputs rest[EDGES])
 	}
 }
 
-/* ---- fragments ---- */
-
-/* The parts of one datagram, put together. */
-static bool join(const struct outputs *outputs, const struct output *first, struct frame *whole,
-		 bool used[OUTPUT_MAX])
-{
-	struct view head, view;
-	size_t reached = 0;
-	bool is_last = false;
-
-	if (!view_read(&head, &first->frame) || !head.fragment || head.offset)
-		return false;
-	*whole = first->frame;
-	for (bool found = true; found && !is_last;) {
-		found = false;
-		for (size_t i = 0; i < outputs->count && !is_last; i++) {
-			const struct frame *part = &outputs->list[i].frame;
-
-			if (used[i] || outputs->list[i].iface != first->iface ||
-			    !view_read(&view, part) || !view.fragment || view.id != head.id ||
-			    view.ends.proto != head.ends.proto || view.offset != reached ||
-			    memcmp(view.ends.addr, head.ends.addr, sizeof(view.ends.addr)))
-				continue;
-			memcpy(whole->data + head.transport + reached, part->data + view.transport,
-			       view.end - view.transport);
-			reached += view.end - view.transport;
-			used[i] = found = true;
-			is_last = !view.more;
-		}
-	}
-	if (!is_last)
-		return false;
-	whole->length = head.transport + reached;
-	if (head.six) {
-		write16(whole->data + head.ip + 4, whole->length - head.ip - 40);
-		write16(whole->data + head.transport - 6, 0);
-	} else {
-		write16(whole->data + head.ip + 2, whole->length - head.ip);
-		write16(whole->data + head.ip + 6, 0);
-		packet_sum_header(whole, head.ip);
-	}
-	return true;
-}
-
-static void outputs_join(struct outputs *outputs)
-{
-	static struct outputs joined;
-
-	joined.count = 0;
-	for (size_t i = 0; i < outputs->count; i++) {
-		bool used[OUTPUT_MAX] = { false };
-		struct output *to = &joined.list[joined.count];
-
-		if (!join(outputs, &outputs->list[i], &to->frame, used))
-			continue;
-		to->iface = outputs->list[i].iface;
-		joined.count++;
-		for (size_t n = OUTPUT_MAX; n-- > 0;)
-			if (used[n])
-				outputs_remove(outputs, n);
-		i = -1;
-	}
-	for (size_t i = 0; i < joined.count; i++)
-		outputs->list[outputs->count++] = joined.list[i];
-}
-
 /* ---- a step ---- */
 
 bool judge_begin(struct judge *j, const struct scenario *s)
@@ -585,6 +574,7 @@ bool judge_begin(struct judge *j, const struct scenario *s)
 	mapping_count = 0;
 	doubtful_count = 0;
 	seen_count = 0;
+	expired_count = 0;
 	if (!wire_apply(s->rules, &s->manner))
 		return false;
 	wire_verdicts(unused);
@@ -637,7 +627,8 @@ static void learn(struct judge *j, struct step *step, const struct view *in,
 	    view[KERNEL].ends.proto != in->ends.proto || view[XFWD].ends.proto != in->ends.proto)
 		return;
 	known = known_find(j, &in->ends, &is_reply);
-	if (!begins(j, in) || (known && (is_reply || in->ends.proto != IPPROTO_TCP)))
+	if (!begins(j, in) ||
+	    (known && (is_reply || in->ends.proto != IPPROTO_TCP || !frame_begins(in))))
 		return;
 	for (int e = 0; e < EDGES; e++)
 		out[e] = view[e].ends;
@@ -827,6 +818,16 @@ static bool quotes_sctp(const struct outputs *outputs)
 	return false;
 }
 
+static bool quotes_any(const struct outputs *outputs)
+{
+	struct view view;
+
+	for (size_t i = 0; i < outputs->count; i++)
+		if (view_read(&view, &outputs->list[i].frame) && view.inner)
+			return true;
+	return false;
+}
+
 static bool has_self(const struct outputs *outputs)
 {
 	struct view view;
@@ -858,7 +859,26 @@ static bool has_doubtful(const struct outputs *outputs)
 	return false;
 }
 
-static enum excuse error_excuse(struct judge *j, const struct frame *frame, const struct view *view)
+/* Parts of a datagram, without its first? */
+static bool are_later_parts(const struct outputs *outputs)
+{
+	struct view view;
+
+	for (size_t i = 0; i < outputs->count; i++)
+		if (!view_read(&view, &outputs->list[i].frame) || !view.offset)
+			return false;
+	return outputs->count;
+}
+
+static enum excuse parts_excuse(const struct outputs rest[EDGES])
+{
+	if (quotes_any(&rest[KERNEL]) || quotes_any(&rest[XFWD]))
+		return EXCUSE_QUOTED_PART;
+	return are_later_parts(&rest[XFWD]) ? EXCUSE_REST : EXCUSE_NONE;
+}
+
+static enum excuse error_excuse(struct judge *j, const struct frame *frame, const struct view *view,
+				const struct outputs rest[EDGES])
 {
 	struct known *known;
 	struct view inner;
@@ -871,6 +891,12 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 		return EXCUSE_DROPPED_MALFORMED;
 	if (inner.ends.proto == IPPROTO_SCTP)
 		return EXCUSE_SCTP_QUOTE;
+	if (inner.end < inner.transport + 8 && !rest[KERNEL].count &&
+	    j->verdicts[VERDICT_PASS_NO_RULE])
+		return EXCUSE_SHORT_QUOTE;
+	if (inner.ends.proto == IPPROTO_TCP && inner.end >= inner.transport + 18 &&
+	    inner.end < inner.transport + 20)
+		return EXCUSE_QUOTED_SUM;
 	back = ends_reverse(&inner.ends);
 	known = known_find(j, &back, &is_reply);
 	if (is_icmp(&inner) && (!known || known->is_local || is_reply != frame_begins(&inner)))
@@ -880,10 +906,9 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 }
 
 /* Why the two may differ in what became of one packet. */
-static enum excuse step_excuse(struct judge *j, const struct step *step,
-			       const struct outputs rest[EDGES])
+static enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 {
-	const struct frame *frame = &step->in[0].frame;
+	const struct frame *frame = &j->whole;
 	enum excuse excuse;
 	struct fault fault;
 	struct view view;
@@ -895,6 +920,9 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 		return excuse;
 	if (view.fragment)
 		return EXCUSE_FRAGMENTS;
+	excuse = j->is_parts ? parts_excuse(rest) : EXCUSE_NONE;
+	if (excuse != EXCUSE_NONE)
+		return excuse;
 	if (view.ends.proto == (view.six ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		return EXCUSE_OTHER_ICMP;
 	if (view.ends.proto == IPPROTO_GRE)
@@ -902,6 +930,9 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 	/* Of two without ports, the second leads nowhere, unless they go to different addresses. */
 	if (counted_drop(j, VERDICT_DROP_NO_PORT) && mapping_count && !view.ends.port[FROM])
 		return EXCUSE_ADDRESS_OF_RANGE;
+	if (counted_drop(j, VERDICT_DROP_NO_PORT) &&
+	    was_expired(view.ends.proto, view.ends.port[FROM]))
+		return EXCUSE_EXPIRED;
 	if (view.ends.proto == IPPROTO_SCTP && view.chunk != SCTP_INIT &&
 	    !known_find(j, &view.ends, &is_reply))
 		return EXCUSE_SCTP_MIDDLE;
@@ -931,7 +962,7 @@ static enum excuse step_excuse(struct judge *j, const struct step *step,
 	if (counted_drop(j, VERDICT_DROP_RULE) && !rest[XFWD].count &&
 	    is_answer(j, &view, &rest[KERNEL]))
 		return EXCUSE_DROPPED_ANSWER;
-	excuse = error_excuse(j, frame, &view);
+	excuse = error_excuse(j, frame, &view, rest);
 	if (excuse != EXCUSE_NONE)
 		return excuse;
 	if (!rest[XFWD].count && is_error_of_none(j, frame, &view) &&
@@ -963,20 +994,16 @@ bool known_is_steady(const struct known *known)
 }
 
 /* Of packets sent at once, only those are compared whose connection had its choices behind it. */
-static enum excuse burst_excuse(struct judge *j, const struct step *step,
-				const struct outputs rest[EDGES])
+static enum excuse burst_excuse(struct judge *j, const struct step *step)
 {
 	struct view view;
 	bool is_reply;
 
-	(void)rest;
 	for (int i = 0; i < step->count; i++) {
 		const struct known *known;
 
 		if (!view_read(&view, &step->in[i].frame))
 			return EXCUSE_FOLLOWS;
-		if (view.fragment)
-			return EXCUSE_FRAGMENTS;
 		known = known_find(j, &view.ends, &is_reply);
 		if (!known || !known_is_steady(known))
 			return EXCUSE_FOLLOWS;
@@ -985,7 +1012,7 @@ static enum excuse burst_excuse(struct judge *j, const struct step *step,
 }
 
 /* What a difference looks like, in few words. */
-static void describe(struct judge *j, const struct step *step, const struct outputs rest[EDGES])
+static void describe(struct judge *j, const struct outputs rest[EDGES])
 {
 	struct view view;
 	int length;
@@ -993,7 +1020,7 @@ static void describe(struct judge *j, const struct step *step, const struct outp
 	length = snprintf(j->kind, sizeof(j->kind), "kernel %zu, xfwd %zu of %zu, %zu;",
 			  rest[KERNEL].count, rest[XFWD].count, j->outputs[KERNEL].count,
 			  j->outputs[XFWD].count);
-	if (view_read(&view, &step->in[0].frame))
+	if (view_read(&view, &j->whole))
 		length += snprintf(j->kind + length, sizeof(j->kind) - length,
 				   " IPv%d %u:", view.six ? 6 : 4, view.ends.proto);
 	for (int v = VERDICT_DROP_RULE; v < VERDICT_COUNT; v++)
@@ -1002,17 +1029,34 @@ static void describe(struct judge *j, const struct step *step, const struct outp
 					   verdict_names[v]);
 }
 
-static void run_edges(struct step *step, struct outputs raw[EDGES])
+/* The part again, of the datagram as the edge is to see it. */
+static void cut_again(struct frame *part, const struct frame *whole)
 {
-	static struct frame frame;
+	static struct frame before;
+	struct view view;
+
+	before = *part;
+	if (view_read(&view, &before))
+		packet_fragment(whole, view.id, view.offset, view.end - view.transport, part);
+}
+
+static void run_edges(const struct judge *j, const struct step *step, struct outputs raw[EDGES])
+{
+	static struct frame frame, whole;
 
 	for (int e = 0; e < EDGES; e++) {
+		whole = j->whole;
+		translate(e, TO_EDGE, &whole);
 		for (int i = 0; i < step->count; i++) {
 			frame = step->in[i].frame;
-			translate(e, TO_EDGE, &frame);
+			if (j->is_parts)
+				cut_again(&frame, &whole);
+			else
+				translate(e, TO_EDGE, &frame);
 			wire_send(e, step->in[i].iface, &frame);
 		}
 		wire_collect(e, &raw[e]);
+		outputs_join(&raw[e]);
 	}
 }
 
@@ -1024,16 +1068,16 @@ static bool differ(struct judge *j, struct step *step)
 
 	for (int e = 0; e < EDGES; e++)
 		outputs_copy(&rest[e], &j->outputs[e]);
-	outputs_match(step, rest);
+	outputs_match(j, step, rest);
 	if (!rest[KERNEL].count && !rest[XFWD].count)
 		return false;
-	excuse = (step->count == 1 ? step_excuse : burst_excuse)(j, step, rest);
-	describe(j, step, rest);
+	excuse = j->is_one ? step_excuse(j, rest) : burst_excuse(j, step);
+	describe(j, rest);
 	if (excuse == EXCUSE_NONE)
 		return true;
 	excuses[excuse]++;
 	/* The one or the other may have a connection now. */
-	if (view_read(&view, &step->in[0].frame))
+	if (view_read(&view, &j->whole))
 		doubt(&view.ends);
 	for (int e = 0; e < EDGES; e++)
 		for (size_t i = 0; i < rest[e].count; i++)
@@ -1089,18 +1133,19 @@ bool judge_step(struct judge *j, struct step *step)
 	struct view view;
 	bool is_ip;
 
-	run_edges(step, raw);
+	j->is_one = step_whole(step, &j->whole);
+	j->is_parts = view_read(&view, &step->in[0].frame) && view.fragment && j->is_one;
+	run_edges(j, step, raw);
 	wire_verdicts(j->verdicts);
 	packets_sent += step->count;
-	is_ip = view_read(&view, &step->in[0].frame);
-	fault = frame_fault(&step->in[0].frame, &view, is_ip);
-	if (step->count == 1 && view.has_ports && !view.fragment && !fault.malformed &&
+	is_ip = view_read(&view, &j->whole);
+	fault = frame_fault(&j->whole, &view, is_ip);
+	if (j->is_one && view.has_ports && !view.fragment && !fault.malformed &&
 	    !fault.header_sum && !fault.transport_sum)
 		learn(j, step, &view, raw);
 	for (int e = 0; e < EDGES; e++) {
 		for (size_t i = 0; i < raw[e].count; i++)
 			translate(e, FROM_EDGE, &raw[e].list[i].frame);
-		outputs_join(&raw[e]);
 		outputs_copy(&j->outputs[e], &raw[e]);
 	}
 	if (is_ip && raw[KERNEL].count == 1) {
@@ -1111,15 +1156,23 @@ bool judge_step(struct judge *j, struct step *step)
 	}
 	if (differ(j, step))
 		return false;
-	/* Netfilter takes up no connection whose first packet goes no further. */
-	if (is_ip && j->verdicts[VERDICT_ANSWER_TTL])
+	/* May be of that connection to the one, and of another to the other. */
+	if (is_ip && view.ends.proto == IPPROTO_TCP && frame_begins(&view) &&
+	    is_untranslated_answer(j, &view))
 		doubt(&view.ends);
-	for (int i = 0; i < step->count; i++)
+	/* Netfilter takes up no connection whose first packet goes no further. */
+	if (is_ip && j->verdicts[VERDICT_ANSWER_TTL]) {
+		doubt(&view.ends);
+		expire(&view.ends);
+	}
+	for (int i = 0; i < step->count && !j->is_parts; i++)
 		if (view_read(&view, &step->in[i].frame) && view.has_ports)
 			see(&view.ends);
-	is_ip = view_read(&view, &step->in[0].frame);
-	if (step->count == 1 && is_ip && !fault.malformed && !fault.header_sum &&
-	    !fault.transport_sum && !fault.zero_udp6)
+	is_ip = view_read(&view, &j->whole);
+	if (j->is_parts && view.has_ports)
+		see(&view.ends);
+	if (j->is_one && is_ip && !fault.malformed && !fault.header_sum && !fault.transport_sum &&
+	    !fault.zero_udp6)
 		follow(j, &view);
 	return true;
 }

@@ -20,6 +20,9 @@
 	X(IP_ID, "the IP id of what an edge itself sends") \
 	X(ANSWER_SOURCE, \
 	  "in whose name, and with which TOS, an edge itself says that time is exceeded") \
+	X(ROUTER, \
+	  "where a connection's port alone is changed, netfilter gives its errors the other end's " \
+	  "name; xfwd leaves the router's") \
 	X(ZERO_SUM, "0 and 0xffff, which are one number to a checksum, after ports were mapped") \
 	/* netfilter forwards as it came what its tracking calls invalid */ \
 	X(DROPPED_STRAY, "begins no connection: xfwd drops what rules cover, and counts it") \
@@ -50,7 +53,16 @@
 	  "an address that is made to talk to itself, or a packet to look like its own answer") \
 	X(GRE, "netfilter looks into GRE; made of a broken packet, there is nothing to be seen") \
 	X(OTHER_ICMP, "ICMP of the other family: invalid to netfilter, any protocol to xfwd") \
-	X(FRAGMENTS, "the kernel puts fragments together, and drops those that do not fit") \
+	X(FRAGMENTS, "a part that is alone: the kernel waits for the others, xfwd for the first") \
+	X(QUOTED_PART, "of a datagram in parts, the kernel's errors quote what it put together") \
+	X(REST, "where a datagram's first part is dropped, xfwd may let the useless others go") \
+	X(SHORT_QUOTE, \
+	  "less than 8 bytes of a translated transport: netfilter drops it, to xfwd it is about " \
+	  "nothing") \
+	X(QUOTED_SUM, \
+	  "quoted TCP that is cut off right behind its checksum: netfilter leaves that as it was") \
+	X(EXPIRED, \
+	  "a first packet that goes no further: a connection to xfwd, and none to netfilter") \
 	X(DROPPED_ERROR, "an error about no translated connection: xfwd drops what rules cover") \
 	X(OPENS_AGAIN, "a SYN against an untranslated connection's direction begins one to xfwd") \
 	X(ASYMMETRIC, \
@@ -64,20 +76,6 @@ enum excuse {
 #undef EXCUSE_ENUM
 		EXCUSE_COUNT,
 	EXCUSE_NONE = EXCUSE_COUNT,
-};
-
-/* What the implementation is expected to do. */
-#define FEATURES(X) \
-	X(ERRORS, "errors") \
-	X(ANSWERS, "answers") \
-	X(FRAGMENTS, "fragments") \
-	X(SCTP, "sctp")
-
-enum feature {
-#define FEATURE_ENUM(name, text) FEATURE_##name,
-	FEATURES(FEATURE_ENUM)
-#undef FEATURE_ENUM
-		FEATURE_COUNT,
 };
 
 /* A connection as both edges have it, where they may have chosen: as frames say it. */
@@ -98,13 +96,13 @@ struct judge {
 	size_t known_count;
 	bool loose;
 	/* The last step. */
+	struct frame whole; /* the datagram that went in, if it was one: maybe in parts */
+	bool is_one, is_parts;
 	char kind[256]; /* of difference; the same for what is like it */
 	struct outputs outputs[EDGES]; /* as frames say it */
 	uint64_t verdicts[VERDICT_COUNT];
 };
 
-extern bool features[FEATURE_COUNT];
-extern const char *const feature_names[FEATURE_COUNT];
 extern uint64_t excuses[EXCUSE_COUNT];
 extern const char *const excuse_names[EXCUSE_COUNT], *const excuse_reasons[EXCUSE_COUNT];
 /* Packets given to each edge, and how many came out of the kernel's translated. */

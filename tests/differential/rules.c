@@ -151,7 +151,7 @@ static void random_ends(uint64_t *random, bool six, struct rule *rule)
 		rule->to.ports = PICK(random, ranges);
 }
 
-static void random_rule(uint64_t *random, bool sctp, struct rule *rule)
+static void random_rule(uint64_t *random, struct rule *rule)
 {
 	static const uint8_t kinds[STAGE_COUNT][6] = {
 		{ RULE_ACCEPT, RULE_DROP, RULE_DNAT, RULE_DNAT, RULE_DNAT, RULE_REDIRECT },
@@ -167,7 +167,7 @@ static void random_rule(uint64_t *random, bool sctp, struct rule *rule)
 	rule->kind = PICK(random, kinds[rule->stage]);
 	if (random_below(random, 6))
 		rule->protocols = PICK(random, sets);
-	if (sctp && rule->protocols && !random_below(random, 4))
+	if (rule->protocols && !random_below(random, 4))
 		rule->protocols = RULE_SCTP | (random_below(random, 2) ? RULE_UDP : 0);
 	if (random_below(random, 4))
 		strcpy(rule->ifname, PICK(random, iface_names));
@@ -192,7 +192,7 @@ static bool is_new(const char *text, const char *line)
 	return true;
 }
 
-void rules_random(uint64_t *random, bool sctp, char *text, size_t size)
+void rules_random(uint64_t *random, char *text, size_t size)
 {
 	int count = 1 + random_below(random, RULES_MAX);
 	size_t used = 0;
@@ -202,7 +202,7 @@ void rules_random(uint64_t *random, bool sctp, char *text, size_t size)
 		char line[RULE_TEXT_MAX];
 		struct rule rule;
 
-		random_rule(random, sctp, &rule);
+		random_rule(random, &rule);
 		rule_print(&rule, line);
 		if (is_new(text, line))
 			used += snprintf(text + used, size - used, "%s\n", line);

@@ -12,8 +12,8 @@
 
 #define PICK(random, array) ((array)[random_below(random, sizeof(array) / sizeof((array)[0]))])
 
-/* As the text of a configuration file; `sctp`: rules may be for it. */
-void rules_random(uint64_t *random, bool sctp, char *text, size_t size);
+/* As the text of a configuration file. */
+void rules_random(uint64_t *random, char *text, size_t size);
 /* An address that packets come from or go to. */
 void host_random(uint64_t *random, bool six, uint8_t addr[16]);
 

@@ -76,7 +76,7 @@ static void draft_begin(uint64_t *random, struct draft *draft, const struct ends
 	p->ack = 2000001;
 	if (one_in(random, 30))
 		p->ttl = 2 + random_below(random, 254);
-	if (features[FEATURE_ANSWERS] && one_in(random, 30))
+	if (one_in(random, 30))
 		p->ttl = 1;
 }
 
@@ -127,7 +127,7 @@ static void random_proto(uint64_t *random, struct ends *ends)
 	ends->proto = PICK(random, protos);
 	if (one_in(random, 20))
 		ends->proto = PICK(random, others);
-	if (features[FEATURE_SCTP] && one_in(random, 8))
+	if (one_in(random, 8))
 		ends->proto = IPPROTO_SCTP;
 	if (ends->six && ends->proto == IPPROTO_ICMP)
 		ends->proto = IPPROTO_ICMPV6;
@@ -480,7 +480,7 @@ void traffic_step(uint64_t *random, struct judge *judge, struct step *step)
 	struct draft draft;
 
 	step->count = 0;
-	if (dice < 6 && known && !known->is_local && features[FEATURE_ERRORS]) {
+	if (dice < 6 && known && !known->is_local) {
 		step->in[0].iface = ETH0;
 		error_about(random, known, &step->in[0].frame);
 		step->in[0].iface = step->in[0].frame.data[5] == 2 ? ETH1 : ETH0;
@@ -489,7 +489,7 @@ void traffic_step(uint64_t *random, struct judge *judge, struct step *step)
 			break_frame(random, &step->in[0].frame);
 		return;
 	}
-	if (dice < 10 && features[FEATURE_FRAGMENTS]) {
+	if (dice < 10) {
 		step_fragments(random, judge, step);
 		return;
 	}
