@@ -887,6 +887,8 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 
 	if (!view_inner(&inner, frame, view))
 		return EXCUSE_NONE;
+	if (is_doubtful(&inner.ends))
+		return EXCUSE_FOLLOWS;
 	if (inner.end < inner.transport + 8 && counted_drop(j, VERDICT_DROP_MALFORMED))
 		return EXCUSE_DROPPED_MALFORMED;
 	if (inner.ends.proto == IPPROTO_SCTP)

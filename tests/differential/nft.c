@@ -9,6 +9,8 @@
 
 #include "print.h"
 
+const uint16_t nft_segments[NFT_SEGMENTS] = { RULE_MSS_AUTO, 536, 1000, 1300 };
+
 struct text {
 	char *at;
 	size_t left;
@@ -90,6 +92,9 @@ static void say_rule(struct text *text, const struct rule *rule, const char *pro
 		say(text, "meta l4proto %s ", proto);
 	say_endpoint(text, &rule->from, "saddr", proto, "sport");
 	say_endpoint(text, &to, "daddr", proto, "dport");
+	for (int i = 0; i < NFT_SEGMENTS; i++)
+		if (rule->mss == nft_segments[i])
+			say(text, "ct mark set ct mark | %d ", 1 << i);
 	say(text, "%s ", rule_kind_names[rule->kind]);
 	say_target(text, &rule->target, &target);
 	say(text, "%s\n", rule->random ? " random" : "");
@@ -139,6 +144,30 @@ static void say_rules(struct text *text, const struct config *config, enum stage
 	}
 }
 
+/*
+ * Of connections that are marked by rules, behind all translation. What the route's MTU leaves cannot
+ * be asked for at input: all links here have 1500 bytes.
+ */
+static void say_segments(struct text *text, const char *hook)
+{
+	bool is_input = !strcmp(hook, "input");
+
+	say(text, "chain %s { type filter hook %s priority 200;\n", hook, hook);
+	for (int i = 0; i < NFT_SEGMENTS; i++) {
+		for (int six = 0; six < 2; six++) {
+			say(text, "meta nfproto %s tcp flags & syn == syn ct mark & %d == %d ",
+			    six ? "ipv6" : "ipv4", 1 << i, 1 << i);
+			if (nft_segments[i] != RULE_MSS_AUTO)
+				say(text, "tcp option maxseg size set %u\n", nft_segments[i]);
+			else if (!is_input)
+				say(text, "tcp option maxseg size set rt mtu\n");
+			else
+				say(text, "tcp option maxseg size set %d\n", six ? 1440 : 1460);
+		}
+	}
+	say(text, "}\n");
+}
+
 void nft_ruleset(const struct config *config, char *buffer, size_t size)
 {
 	struct text text = { buffer, size };
@@ -156,4 +185,8 @@ void nft_ruleset(const struct config *config, char *buffer, size_t size)
 		say_rules(&text, config, STAGE_OUT, family);
 		say(&text, "}\n}\n");
 	}
+	say(&text, "table inet segments {\n");
+	say_segments(&text, "postrouting");
+	say_segments(&text, "input");
+	say(&text, "}\n");
 }

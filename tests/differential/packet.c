@@ -19,14 +19,20 @@ static size_t payload_write(const struct packet *p, uint8_t *at)
 
 static size_t tcp_write(const struct packet *p, uint8_t *at)
 {
+	size_t header = p->mss ? 24 : 20;
+
 	write16(at, p->ends.port[FROM]);
 	write16(at + 2, p->ends.port[TO]);
 	write32(at + 4, p->seq);
 	write32(at + 8, p->ack);
-	at[12] = 5 << 4;
+	at[12] = header / 4 << 4;
 	at[13] = p->tcp_flags;
 	write16(at + 14, 0xfaf0);
-	return 20 + payload_write(p, at + 20);
+	if (p->mss) {
+		write16(at + 20, 0x0204); /* RFC 9293 3.7.1: the option, and its length */
+		write16(at + 22, p->mss);
+	}
+	return header + payload_write(p, at + header);
 }
 
 static size_t udp_write(const struct packet *p, uint8_t *at)

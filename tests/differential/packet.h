@@ -16,6 +16,7 @@ struct packet {
 	uint16_t flags; /* IPv4: IP_DONT */
 	uint8_t tcp_flags;
 	uint32_t seq, ack;
+	uint16_t mss; /* 0: TCP says nothing of it */
 	uint8_t type, code; /* of ICMP; SCTP: of the first chunk */
 	uint32_t info; /* the second word of an ICMP error */
 	uint32_t serial; /* begins the payload */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ends.h"
+#include "nft.h"
 #include "print.h"
 #include "../prog/harness.h"
 
@@ -176,6 +177,9 @@ static void random_rule(uint64_t *random, struct rule *rule)
 		random_target(random, six, rule);
 	if (!rule_address_family(rule) && random_below(random, 2))
 		rule->family = six ? AF_INET6 : AF_INET;
+	if (rule->kind != RULE_ACCEPT && rule->kind != RULE_DROP &&
+	    (!rule->protocols || rule->protocols & RULE_TCP) && !random_below(random, 4))
+		rule->mss = PICK(random, nft_segments);
 	/* Netfilter's mapping; the other is no exception, but has tests of its own. */
 	if (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)
 		rule->mapping = MAPPING_DEPENDENT;

@@ -18,6 +18,9 @@ static const uint16_t few_ports[] = {
 	1, 53, 80, 80, 1000, 1003, 1023, 1024, 5000, 5001, 8080, 65535
 };
 
+/* Of TCP that begins; 0: it does not say. */
+static const uint16_t segments[] = { 0, 0, 400, 536, 1000, 1220, 1440, 1460, 8960 };
+
 static bool one_in(uint64_t *random, unsigned int n)
 {
 	return !random_below(random, n);
@@ -176,8 +179,10 @@ static void draft_new(uint64_t *random, struct draft *draft)
 	draft->packet.seq = 1000000;
 	draft->packet.ack = 0;
 	draft->packet.type = ends.proto == IPPROTO_SCTP ? 1 : ends.six ? 128 : 8;
-	if (ends.proto == IPPROTO_TCP)
+	if (ends.proto == IPPROTO_TCP) {
 		draft->packet.payload = 0;
+		draft->packet.mss = PICK(random, segments);
+	}
 }
 
 /* ---- of a connection ---- */
@@ -218,6 +223,7 @@ static void draft_known(uint64_t *random, struct known *known, bool is_reply, st
 	if (p->tcp_flags & TCP_SYN) {
 		p->seq--;
 		p->payload = 0;
+		p->mss = PICK(random, segments);
 	}
 	if (!(p->tcp_flags & TCP_ACK))
 		p->ack = 0;
