@@ -259,6 +259,72 @@ static bool was_chosen(const struct ends *out)
 	return false;
 }
 
+/* Is it the end of a packet's source that begins these ends? */
+static bool same_from(const struct ends *a, const struct ends *b)
+{
+	return a->proto == b->proto && a->port[FROM] == b->port[FROM] &&
+	       !memcmp(a->addr[FROM], b->addr[FROM], 16);
+}
+
+/* How the connection leaves at xfwd. */
+static const struct ends *leaves_xfwd(const struct known *known)
+{
+	for (size_t i = 0; i < mapping_count; i++)
+		if (ends_equal(&mappings[i].said, &known->out))
+			return &mappings[i].actual[XFWD];
+	return &known->out;
+}
+
+/* Linux's default for its own connections. */
+static bool is_ephemeral(uint16_t port)
+{
+	return port >= 32768 && port <= 60999;
+}
+
+/* Does it leave in the edge's own name? */
+static bool is_own_address(const struct ends *out)
+{
+	static const char *const own[] = { "198.51.100.1", "10.0.0.1", "2001:db8::1", "fd00:1::1" };
+	uint8_t addr[16];
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		address_of(own[i], addr);
+		if (!memcmp(addr, out->addr[FROM], 16))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Does the port follow from a mapping: the same source's, or another's who has the port? And none
+ * is made where the edge's own connections begin.
+ */
+static bool follows_mapping(const struct judge *j, const struct ends *in, const struct ends *out)
+{
+	const struct config *config = wire_config();
+	struct ends kept = *out;
+	bool is_independent = false;
+
+	for (size_t i = 0; i < config->rule_count; i++)
+		is_independent |= (config->rules[i].kind == RULE_SNAT ||
+				   config->rules[i].kind == RULE_MASQUERADE) &&
+				  config->rules[i].mapping == MAPPING_INDEPENDENT;
+	kept.port[FROM] = in->port[FROM];
+	if (is_independent && is_ephemeral(in->port[FROM]) && is_own_address(out))
+		return true;
+	for (size_t i = 0; i < j->known_count && is_independent; i++) {
+		const struct known *known = &j->known[i];
+		bool is_own = same_from(&known->in, in);
+
+		if (same_from(leaves_xfwd(known), is_own ? out : &kept))
+			return true;
+	}
+	for (size_t i = 0; i < doubtful_count && is_independent; i++)
+		if (same_from(&doubtful[i], &kept))
+			return true;
+	return false;
+}
+
 /* Does a rule for packets that leave hold for one of these destination ports alone? */
 static bool rule_tells_apart(const struct ends out[EDGES])
 {
@@ -300,6 +366,8 @@ static enum excuse choice_excuse(struct judge *j, const struct ends *in,
 		return EXCUSE_RESERVED_PORT;
 	if (was_expired(in->proto, in->port[FROM]))
 		return EXCUSE_EXPIRED;
+	if (follows_mapping(j, in, &out[XFWD]))
+		return EXCUSE_MAPPED;
 	/* Whose port is it that would be kept? */
 	kept.port[FROM] = in->port[FROM];
 	back = ends_reverse(&kept);
@@ -445,7 +513,10 @@ static bool equal_but(const struct frame *a, const struct frame *b, size_t word,
 	return frame_equal(a, &copy);
 }
 
-/* Do two errors say the same to the same, in whatever name? Of its own, an edge chooses TOS and id. */
+/*
+ * Do two errors say the same to the same, in whatever name? Of its own, an edge chooses TOS and id,
+ * and xfwd sends it to the neighbour that it came from, where the kernel asks its routes.
+ */
 static bool equal_but_source(const struct frame *a, const struct frame *b, const struct view *view,
 			     bool is_own)
 {
@@ -461,6 +532,8 @@ static bool equal_but_source(const struct frame *a, const struct frame *b, const
 		memcpy(copy.data + view->check, a->data + view->check, 2);
 	else
 		memcpy(copy.data + view->ip + 10, a->data + view->ip + 10, 2);
+	if (is_own)
+		memcpy(copy.data, a->data, 6);
 	if (!view->six && is_own) {
 		copy.data[view->ip + 1] = a->data[view->ip + 1];
 		memcpy(copy.data + view->ip + 4, a->data + view->ip + 4, 2);
@@ -468,16 +541,21 @@ static bool equal_but_source(const struct frame *a, const struct frame *b, const
 	return frame_equal(a, &copy);
 }
 
-/* The edge's own, as time is exceeded; or of a connection that has another port at one of the two. */
-static bool may_be_named_otherwise(const struct step *step, const struct frame *frame,
-				   const struct view *view)
+/* Do the edges themselves answer this, as its time is exceeded? */
+static bool is_own_answer(const struct step *step, const struct view *view)
+{
+	for (int i = 0; i < step->count; i++)
+		if (step->in[i].frame.data[L2_LENGTH + (view->six ? 7 : 8)] <= 1)
+			return true;
+	return false;
+}
+
+/* Is it about a connection that has another port at one of the two? */
+static bool quotes_choice(const struct frame *frame, const struct view *view)
 {
 	struct view inner;
 	struct ends back;
 
-	for (int i = 0; i < step->count; i++)
-		if (step->in[i].frame.data[L2_LENGTH + (view->six ? 7 : 8)] <= 1)
-			return true;
 	if (!view_inner(&inner, frame, view))
 		return false;
 	back = ends_reverse(&inner.ends);
@@ -510,14 +588,20 @@ static bool quotes_changed_port(struct judge *j, const struct frame *frame, cons
 static int pair_excuse(struct judge *j, const struct step *step, const struct frame *a,
 		       const struct frame *b)
 {
+	static struct frame cut;
 	struct view view;
+	int excuse;
 
 	if (frame_equal(a, b))
 		return EXCUSE_COUNT;
 	if (!view_read(&view, a))
 		return -1;
-	if (b->length > a->length && a->length == view.end && !memcmp(a->data, b->data, a->length))
-		return EXCUSE_TRAILER;
+	if (b->length > a->length && a->length == view.end) {
+		cut.length = a->length;
+		memcpy(cut.data, b->data, a->length);
+		excuse = pair_excuse(j, step, a, &cut);
+		return excuse == EXCUSE_COUNT ? EXCUSE_TRAILER : excuse;
+	}
 	for (int i = 0; i < step->count && !view.six; i++) {
 		struct view in;
 
@@ -526,7 +610,8 @@ static int pair_excuse(struct judge *j, const struct step *step, const struct fr
 		if (equal_but(a, b, view.ip + 4, view.ip + 10))
 			return EXCUSE_IP_ID;
 	}
-	if (may_be_named_otherwise(step, a, &view) && equal_but_source(a, b, &view, true))
+	if ((is_own_answer(step, &view) && equal_but_source(a, b, &view, true)) ||
+	    (quotes_choice(a, &view) && equal_but_source(a, b, &view, false)))
 		return EXCUSE_ANSWER_SOURCE;
 	if (quotes_changed_port(j, a, &view) && equal_but_source(a, b, &view, false))
 		return EXCUSE_ROUTER;
@@ -780,6 +865,18 @@ static bool leaves_as_seen(const struct outputs *outputs)
 	       was_seen(&view.ends);
 }
 
+/* As answers to what came before, of a protocol without ports? */
+static bool leaves_as_answer(const struct outputs *outputs)
+{
+	struct view view;
+	struct ends back;
+
+	if (outputs->count != 1 || !view_read(&view, &outputs->list[0].frame))
+		return false;
+	back = ends_reverse(&view.ends);
+	return view.has_ports && !view.check && !view.ends.port[FROM] && was_seen(&back);
+}
+
 /* Would its answers look like the beginning of a translated connection? */
 static bool is_opposite(const struct judge *j, const struct ends *ends)
 {
@@ -943,6 +1040,8 @@ static enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES]
 	if (is_taken(j, &view.ends) || is_opposite(j, &view.ends) ||
 	    (!rest[KERNEL].count && leaves_as_seen(&rest[XFWD])))
 		return EXCUSE_PORT_CLASH;
+	if (!rest[KERNEL].count && leaves_as_answer(&rest[XFWD]))
+		return EXCUSE_OWN_PEER;
 	if (is_beside_redirect(j, &view.ends))
 		return EXCUSE_BESIDE_REDIRECT;
 	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) ||

@@ -3,6 +3,11 @@
  * Frames into both edges, and whether they make the same of them.
  *
  * What may differ is listed here, with the reason; each time that it does is counted.
+ *
+ * Some rules have no equal in nft, and are not compared: `static` (stateless; nft's prefix maps track
+ * connections), `filtering` (netfilter knows the strictest only), `limit` (nft counts connections
+ * tracked, whether a rule translates them or not, and forgets the closing ones), `hairpin` (nft needs a
+ * second rule) and `random`, where there is nothing to compare.
  */
 #ifndef XFWD_DIFFERENTIAL_JUDGE_H
 #define XFWD_DIFFERENTIAL_JUDGE_H
@@ -16,6 +21,9 @@
 	X(ADDRESS_OF_RANGE, "which address of a rule's range a connection gets") \
 	X(PORT_CLASH, "which port a connection gets when another has the one that it came from") \
 	X(PORT_REUSED, "netfilter gives a source the port that it has in another connection") \
+	X(MAPPED, \
+	  "mapping endpoint-independent: a port is one host's, for all destinations; netfilter's " \
+	  "may be two hosts', and another for each") \
 	X(RESERVED_PORT, "which port a connection gets that came from port 0") \
 	X(IP_ID, "the IP id of what an edge itself sends") \
 	X(ANSWER_SOURCE, \
@@ -61,6 +69,9 @@
 	  "nothing") \
 	X(QUOTED_SUM, \
 	  "quoted TCP that is cut off right behind its checksum: netfilter leaves that as it was") \
+	X(OWN_PEER, \
+	  "who has sent the edge itself a protocol without ports is nobody else's to netfilter; to " \
+	  "xfwd, once the edge has answered") \
 	X(EXPIRED, \
 	  "a first packet that goes no further: a connection to xfwd, and none to netfilter") \
 	X(DROPPED_ERROR, "an error about no translated connection: xfwd drops what rules cover") \

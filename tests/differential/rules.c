@@ -180,9 +180,9 @@ static void random_rule(uint64_t *random, struct rule *rule)
 	if (rule->kind != RULE_ACCEPT && rule->kind != RULE_DROP &&
 	    (!rule->protocols || rule->protocols & RULE_TCP) && !random_below(random, 4))
 		rule->mss = PICK(random, nft_segments);
-	/* Netfilter's mapping; the other is no exception, but has tests of its own. */
+	/* Netfilter's mapping; and the other, which is the same until two want one port. */
 	if (rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE)
-		rule->mapping = MAPPING_DEPENDENT;
+		rule->mapping = random_below(random, 3) ? MAPPING_DEPENDENT : MAPPING_INDEPENDENT;
 }
 
 /* Some differ in what they need not say. */

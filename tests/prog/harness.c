@@ -272,15 +272,24 @@ void harness_apply(struct harness *h, const char *text)
 	diag_free(&diag);
 }
 
+static void map_clear(int map)
+{
+	uint8_t key[64];
+
+	while (!bpf_map_get_next_key(map, NULL, key))
+		bpf_map_delete_elem(map, key);
+}
+
 void harness_flush_flows(struct harness *h)
 {
+	const struct state *state = &h->session.state;
 	struct flow_filter all = { 0 };
-	struct fragment_key key;
 	size_t count;
 
-	assert_int_equal(flows_delete(&h->session.state, &h->session.pins, &all, &count), 0);
-	while (!bpf_map_get_next_key(h->session.state.map[MAP_fragments], NULL, &key))
-		bpf_map_delete_elem(h->session.state.map[MAP_fragments], &key);
+	assert_int_equal(flows_delete(state, &h->session.pins, &all, &count), 0);
+	map_clear(state->map[MAP_fragments]);
+	map_clear(state->map[MAP_mappings]);
+	map_clear(state->map[MAP_outsides]); /* no port is kept back */
 }
 
 /* ---- packets ---- */
