@@ -275,12 +275,6 @@ static const struct ends *leaves_xfwd(const struct known *known)
 	return &known->out;
 }
 
-/* Linux's default for its own connections. */
-static bool is_ephemeral(uint16_t port)
-{
-	return port >= 32768 && port <= 60999;
-}
-
 /* Does it leave in the edge's own name? */
 static bool is_own_address(const struct ends *out)
 {
@@ -295,33 +289,52 @@ static bool is_own_address(const struct ends *out)
 	return false;
 }
 
-/*
- * Does the port follow from a mapping: the same source's, or another's who has the port? And none
- * is made where the edge's own connections begin.
- */
-static bool follows_mapping(const struct judge *j, const struct ends *in, const struct ends *out)
+/* Is no mapping made with this port: where the edge's own connections begin, or a rule has a say? */
+static bool is_kept_off(const struct ends *out, uint16_t port)
 {
 	const struct config *config = wire_config();
-	struct ends kept = *out;
-	bool is_independent = false;
 
-	for (size_t i = 0; i < config->rule_count; i++)
-		is_independent |= (config->rules[i].kind == RULE_SNAT ||
-				   config->rules[i].kind == RULE_MASQUERADE) &&
-				  config->rules[i].mapping == MAPPING_INDEPENDENT;
-	kept.port[FROM] = in->port[FROM];
-	if (is_independent && is_ephemeral(in->port[FROM]) && is_own_address(out))
+	/* Linux's default for its own. */
+	if (port >= 32768 && port <= 60999 && is_own_address(out))
 		return true;
-	for (size_t i = 0; i < j->known_count && is_independent; i++) {
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].stage == STAGE_IN &&
+		    in_range(&config->rules[i].to.ports, port))
+			return true;
+	return false;
+}
+
+/* Does the port follow from a mapping: the same source's, or another's who has the port? */
+static bool follows_mapping(const struct judge *j, const struct ends *in, const struct ends *out)
+{
+	struct ends kept = *out;
+
+	kept.port[FROM] = in->port[FROM];
+	for (size_t i = 0; i < j->known_count; i++) {
 		const struct known *known = &j->known[i];
 		bool is_own = same_from(&known->in, in);
 
 		if (same_from(leaves_xfwd(known), is_own ? out : &kept))
 			return true;
 	}
-	for (size_t i = 0; i < doubtful_count && is_independent; i++)
+	for (size_t i = 0; i < doubtful_count; i++)
 		if (same_from(&doubtful[i], &kept))
 			return true;
+	return is_kept_off(out, in->port[FROM]);
+}
+
+/* Are mappings made? */
+static bool rules_map(void)
+{
+	const struct config *config = wire_config();
+
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if ((rule->kind == RULE_SNAT || rule->kind == RULE_MASQUERADE) &&
+		    rule->mapping == MAPPING_INDEPENDENT)
+			return true;
+	}
 	return false;
 }
 
@@ -366,7 +379,7 @@ static enum excuse choice_excuse(struct judge *j, const struct ends *in,
 		return EXCUSE_RESERVED_PORT;
 	if (was_expired(in->proto, in->port[FROM]))
 		return EXCUSE_EXPIRED;
-	if (follows_mapping(j, in, &out[XFWD]))
+	if (rules_map() && follows_mapping(j, in, &out[XFWD]))
 		return EXCUSE_MAPPED;
 	/* Whose port is it that would be kept? */
 	kept.port[FROM] = in->port[FROM];
@@ -815,6 +828,17 @@ static bool is_delivered(struct judge *j, const struct view *in)
 	return known && known->is_local && !is_reply;
 }
 
+/* Is it for somebody who is on a link by the address, and not there? Nothing comes out then. */
+static bool is_for_nobody(struct judge *j, const struct view *in)
+{
+	const struct known *known;
+	bool is_reply;
+
+	known = known_find(j, &in->ends, &is_reply);
+	return known &&
+	       !wire_has_host(is_reply ? known->in.addr[FROM] : known->out.addr[TO], in->six);
+}
+
 /* Is an echo a request where one is due, or an answer to one? */
 static bool is_in_turn(struct judge *j, const struct view *in)
 {
@@ -1076,14 +1100,16 @@ static enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES]
 		return EXCUSE_ASYMMETRIC;
 	if (is_icmp(&view) && view.has_ports && !is_in_turn(j, &view))
 		return EXCUSE_TRANSLATED_ECHO;
-	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
-	    is_as_known(j, &view, &j->outputs[XFWD]) && !is_as_known(j, &view, &j->outputs[KERNEL]))
+	if (view.ends.proto != IPPROTO_TCP && view.ends.proto != IPPROTO_SCTP)
+		return EXCUSE_NONE;
+	if (is_as_known(j, &view, &j->outputs[XFWD]) && !is_as_known(j, &view, &j->outputs[KERNEL]))
 		return EXCUSE_TRANSLATED_STATE;
-	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
-	    known_find(j, &view.ends, &is_reply) && j->verdicts[VERDICT_ANSWER_TTL])
+	if (known_find(j, &view.ends, &is_reply) && j->verdicts[VERDICT_ANSWER_TTL])
 		return EXCUSE_TRANSLATED_STATE;
-	if ((view.ends.proto == IPPROTO_TCP || view.ends.proto == IPPROTO_SCTP) &&
-	    is_delivered(j, &view) && j->verdicts[VERDICT_DELIVER])
+	if (is_delivered(j, &view) && j->verdicts[VERDICT_DELIVER])
+		return EXCUSE_TRANSLATED_STATE;
+	if (is_for_nobody(j, &view) && !is_as_known(j, &view, &j->outputs[KERNEL]) &&
+	    !rest[XFWD].count && j->verdicts[VERDICT_FORWARD])
 		return EXCUSE_TRANSLATED_STATE;
 	return EXCUSE_NONE;
 }

@@ -73,15 +73,29 @@ static void write_edge(FILE *batch, const char *far, char letter)
 	}
 }
 
+static const int hosts[] = { 2,  3,  4,  5,  6,  7,  8,  9,    10,   11,   12,   13,   14,
+			     15, 69, 77, 80, 81, 82, 83, 0x77, 0x7f, 0x80, 0x81, 0x82, 0x83 };
+static const char *const nets[IFACES][2] = { { "198.51.100.", "2001:db8::" },
+					     { "10.0.0.", "fd00:1::" } };
+
+bool wire_has_host(const uint8_t addr[16], bool six)
+{
+	char text[INET6_ADDRSTRLEN];
+	uint8_t host[16];
+
+	for (size_t n = 0; n < IFACES * sizeof(hosts) / sizeof(hosts[0]); n++) {
+		snprintf(text, sizeof(text), six ? "%s%x" : "%s%d", nets[n % IFACES][six],
+			 hosts[n / IFACES]);
+		memset(host, 0, sizeof(host));
+		inet_pton(six ? AF_INET6 : AF_INET, text, host);
+		if (!memcmp(host, addr, sizeof(host)))
+			return true;
+	}
+	return false;
+}
+
 static void write_neighbours(FILE *batch)
 {
-	static const int hosts[] = {
-		2,  3,  4,  5,  6,  7,  8,  9,    10,   11,   12,   13,   14,
-		15, 69, 77, 80, 81, 82, 83, 0x77, 0x7f, 0x80, 0x81, 0x82, 0x83
-	};
-	static const char *const nets[][2] = { { "198.51.100.", "2001:db8::" },
-					       { "10.0.0.", "fd00:1::" } };
-
 	for (int i = 0; i < IFACES; i++)
 		for (size_t n = 0; n < sizeof(hosts) / sizeof(hosts[0]); n++)
 			for (int six = 0; six < 2; six++)

@@ -42,6 +42,8 @@ struct manner {
 
 extern const char *const edge_names[EDGES];
 
+/* Is it a host's that the edges know as a neighbour? */
+bool wire_has_host(const uint8_t addr[16], bool six);
 void wire_up(void);
 void wire_down(void);
 /* The same rules for both, and no connections. False: not a configuration; says why. */
