@@ -116,3 +116,9 @@ bool step_whole(const struct step *step, struct frame *whole)
 	*whole = parts.list[0].frame;
 	return parts.count == 1;
 }
+
+bool output_ends(const struct outputs *outputs, struct view *view)
+{
+	return outputs->count == 1 && view_read(view, &outputs->list[0].frame) && view->has_ports &&
+	       !view->fragment;
+}

@@ -12,5 +12,7 @@ void outputs_remove(struct outputs *outputs, size_t at);
 void outputs_join(struct outputs *outputs);
 /* The one datagram that went in, maybe in parts. False: there is more than one, or less. */
 bool step_whole(const struct step *step, struct frame *whole);
+/* The one datagram that came out, of the connection that the one that went in began. */
+bool output_ends(const struct outputs *outputs, struct view *view);
 
 #endif
