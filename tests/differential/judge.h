@@ -31,6 +31,8 @@
 	X(ROUTER, \
 	  "where a connection's port alone is changed, netfilter gives its errors the other end's " \
 	  "name; xfwd leaves the router's") \
+	X(QUOTED_MSS, \
+	  "xfwd lowers a segment size before the stack finds that the packet's time is exceeded") \
 	X(ZERO_SUM, "0 and 0xffff, which are one number to a checksum, after ports were mapped") \
 	/* netfilter forwards as it came what its tracking calls invalid */ \
 	X(DROPPED_STRAY, "begins no connection: xfwd drops what rules cover, and counts it") \

@@ -58,6 +58,22 @@ static bool is_own_answer(const struct step *step, const struct view *view)
 	return false;
 }
 
+/* Do two errors quote the same TCP, but for its segment size? */
+static bool equal_but_segment(const struct frame *a, const struct frame *b, const struct view *view)
+{
+	static struct frame copy;
+	struct view inner;
+
+	if (!view_inner(&inner, a, view) || inner.ends.proto != IPPROTO_TCP ||
+	    inner.end < inner.transport + 24 || a->length != b->length)
+		return false;
+	copy.length = b->length;
+	memcpy(copy.data, b->data, b->length);
+	memcpy(copy.data + inner.transport + 16, a->data + inner.transport + 16, 2);
+	memcpy(copy.data + inner.transport + 22, a->data + inner.transport + 22, 2);
+	return frame_equal(a, &copy);
+}
+
 /* Is it about a connection that has another port at one of the two? */
 static bool quotes_choice(const struct frame *frame, const struct view *view)
 {
@@ -121,6 +137,8 @@ static int pair_excuse(struct judge *j, const struct step *step, const struct fr
 	if ((is_own_answer(step, &view) && equal_but_source(a, b, &view, true)) ||
 	    (quotes_choice(a, &view) && equal_but_source(a, b, &view, false)))
 		return EXCUSE_ANSWER_SOURCE;
+	if (is_own_answer(step, &view) && equal_but_segment(a, b, &view))
+		return EXCUSE_QUOTED_MSS;
 	if (quotes_changed_port(j, a, &view) && equal_but_source(a, b, &view, false))
 		return EXCUSE_ROUTER;
 	if (mapping_count && view.check && equal_but(a, b, view.check, view.check)) {
