@@ -15,7 +15,7 @@ short() { # NAME [OPTION ...]
 	shift
 	mkdir "$temp/$name" # what it finds goes to the first folder
 	number=$((number + 1))
-	if build/fuzz/"$name"_fuzz -seed=$((seed & 0xffffffff)) -runs=100000 -max_total_time=60 \
+	if build/fuzz/"$name"_fuzz -seed=$((seed & 0xffffffff)) -runs=50000 -max_total_time=60 \
 		-artifact_prefix=build/fuzz/ "$@" "$temp/$name" tests/fuzz/corpus/"$name" >"$log" 2>&1; then
 		grep -E "^Done" "$log" | sed 's/^/# /'
 		echo "ok $number - $name"
