@@ -56,10 +56,10 @@ static bool ip_is_malformed(const struct frame *frame, const struct view *view)
 	return view->transport > view->end || view->ip + length > frame->length;
 }
 
-/* Farther behind extension headers than xfwd looks. */
-static bool is_far(const struct view *view)
+/* Farther behind extension headers than xfwd looks, or one that may only be the first (RFC 8200 4.1). */
+static bool has_bad_chain(const struct view *view)
 {
-	return view->six && view->transport > 511;
+	return view->six && (view->transport > 511 || view->ends.proto == IPPROTO_HOPOPTS);
 }
 
 struct fault frame_fault(const struct frame *frame, const struct view *view, bool is_ip)
@@ -71,7 +71,7 @@ struct fault frame_fault(const struct frame *frame, const struct view *view, boo
 		return fault;
 	}
 	fault.header_sum = !frame_header_is_right(frame, view);
-	fault.malformed = transport_is_malformed(frame, view) || is_far(view);
+	fault.malformed = transport_is_malformed(frame, view) || has_bad_chain(view);
 	/* Mobility, HIP, shim6, authentication, and no next one. */
 	fault.extension = view->six && (view->ends.proto == 135 || view->ends.proto == 139 ||
 					view->ends.proto == 140 || view->ends.proto == 51 ||
