@@ -248,6 +248,9 @@ void learn(struct judge *j, struct step *step, const struct view *in,
 		if (excuse == EXCUSE_NONE)
 			return;
 		excuses[excuse]++;
+		/* What it does not translate, it does not know: answers may be another's. */
+		if (ends_equal(&out[XFWD], &in->ends))
+			doubt(&said);
 	}
 	if (!ends_equal(&out[KERNEL], &out[XFWD]) || !ends_equal(&said, &out[KERNEL])) {
 		mapping_set(&in->ends, &said, out);
