@@ -114,8 +114,7 @@ static bool read6(struct view *view, const uint8_t *data, size_t length)
 			view->offset = read16(at + 2) & 0xfff8;
 			view->fragment = true;
 			view->transport += 8;
-		} else if ((view->ends.proto == IPPROTO_HOPOPTS &&
-			    view->transport == view->ip + 40) ||
+		} else if (view->ends.proto == IPPROTO_HOPOPTS ||
 			   view->ends.proto == IPPROTO_DSTOPTS ||
 			   view->ends.proto == IPPROTO_ROUTING) {
 			view->transport += (at[1] + 1) * 8;

@@ -214,6 +214,23 @@ static bool has_self(const struct outputs *outputs)
 	return false;
 }
 
+/* Was the connection, by a choice, sent to where it came from? Its two directions are alike then. */
+static bool was_sent_back(const struct ends *ends)
+{
+	struct ends back = ends_reverse(ends);
+
+	for (size_t i = 0; i < mapping_count; i++) {
+		const struct choice *mapping = &mappings[i];
+
+		if (!ends_equal(&mapping->said, &back) && !ends_equal(&mapping->in, ends))
+			continue;
+		for (int e = 0; e < EDGES; e++)
+			if (!memcmp(mapping->actual[e].addr[TO], mapping->in.addr[FROM], 16))
+				return true;
+	}
+	return false;
+}
+
 /* Does the packet leave as what would answer it? */
 static bool is_mirrored(const struct view *in, const struct outputs *outputs)
 {
@@ -264,6 +281,8 @@ static enum excuse error_excuse(struct judge *j, const struct frame *frame, cons
 		return EXCUSE_NONE;
 	if (is_doubtful(&inner.ends))
 		return EXCUSE_FOLLOWS;
+	if (is_extension(&inner))
+		return EXCUSE_EXTENSION;
 	if (inner.end < inner.transport + 8 && counted_drop(j, VERDICT_DROP_MALFORMED))
 		return EXCUSE_DROPPED_MALFORMED;
 	if (inner.ends.proto == IPPROTO_SCTP)
@@ -304,7 +323,8 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 	if (view.ends.proto == IPPROTO_GRE)
 		return EXCUSE_GRE;
 	/* Of two without ports, the second leads nowhere, unless they go to different addresses. */
-	if (counted_drop(j, VERDICT_DROP_NO_PORT) && mapping_count && !view.ends.port[FROM])
+	if ((counted_drop(j, VERDICT_DROP_NO_PORT) || !rest[KERNEL].count) && mapping_count &&
+	    !view.ends.port[FROM] && view.has_ports && !rest[XFWD].count != !rest[KERNEL].count)
 		return EXCUSE_ADDRESS_OF_RANGE;
 	if (counted_drop(j, VERDICT_DROP_NO_PORT) &&
 	    was_expired(view.ends.proto, view.ends.port[FROM]))
@@ -321,7 +341,7 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 		return EXCUSE_OWN_PEER;
 	if (is_beside_redirect(j, &view.ends))
 		return EXCUSE_BESIDE_REDIRECT;
-	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) ||
+	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) || was_sent_back(&view.ends) ||
 	    (counted_drop(j, VERDICT_DROP_NO_PORT) && is_mirrored(&view, &rest[KERNEL])))
 		return EXCUSE_SELF;
 	if (j->verdicts[VERDICT_DROP_UNSOLICITED] && !rest[XFWD].count)

@@ -56,10 +56,18 @@ static bool ip_is_malformed(const struct frame *frame, const struct view *view)
 	return view->transport > view->end || view->ip + length > frame->length;
 }
 
-/* Farther behind extension headers than xfwd looks, or one that may only be the first (RFC 8200 4.1). */
-static bool has_bad_chain(const struct view *view)
+/* Mobility, HIP, shim6, authentication, and no next one. */
+bool is_extension(const struct view *view)
 {
-	return view->six && (view->transport > 511 || view->ends.proto == IPPROTO_HOPOPTS);
+	return view->six &&
+	       (view->ends.proto == 135 || view->ends.proto == 139 || view->ends.proto == 140 ||
+		view->ends.proto == 51 || view->ends.proto == 59);
+}
+
+/* Farther behind extension headers than xfwd looks. */
+static bool is_far(const struct view *view)
+{
+	return view->six && view->transport > 511;
 }
 
 struct fault frame_fault(const struct frame *frame, const struct view *view, bool is_ip)
@@ -71,11 +79,8 @@ struct fault frame_fault(const struct frame *frame, const struct view *view, boo
 		return fault;
 	}
 	fault.header_sum = !frame_header_is_right(frame, view);
-	fault.malformed = transport_is_malformed(frame, view) || has_bad_chain(view);
-	/* Mobility, HIP, shim6, authentication, and no next one. */
-	fault.extension = view->six && (view->ends.proto == 135 || view->ends.proto == 139 ||
-					view->ends.proto == 140 || view->ends.proto == 51 ||
-					view->ends.proto == 59);
+	fault.malformed = transport_is_malformed(frame, view) || is_far(view);
+	fault.extension = is_extension(view);
 	fault.zero_udp6 = !fault.malformed && view->six && view->ends.proto == IPPROTO_UDP &&
 			  !view->offset && !read16(frame->data + view->transport + 6);
 	fault.transport_sum = !fault.malformed && !frame_transport_is_right(frame, view);

@@ -15,5 +15,7 @@ struct fault frame_fault(const struct frame *frame, const struct view *view, boo
 /* Without what is known, does it begin a connection? */
 bool frame_begins(const struct view *view);
 bool is_icmp(const struct view *view);
+/* What netfilter may take for an IPv6 extension header, and xfwd for a protocol. */
+bool is_extension(const struct view *view);
 
 #endif
