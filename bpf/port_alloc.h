@@ -211,6 +211,26 @@ static __always_inline int search_port(struct request *r)
 }
 
 /*
+ * The mapping's port leads to this destination for another flow: of the same source, to another
+ * address or port that a dnat rule sends there, too. 1: this one may have a port of its own. 0: it is
+ * this one, which another CPU makes.
+ */
+__attribute__((noinline)) int flow_leave_mapping(void)
+{
+	struct request *r = request_get();
+
+	if (!r)
+		return 0;
+	flow_key_reverse(&r->want, &r->key);
+	if (!request_pair(r, &r->key) || key_equal(&r->peer, &r->p.tuple))
+		return 0;
+	mapping_release(&r->mapping_key);
+	r->mapping = MAPPING_NONE;
+	r->choose = 1;
+	return 1;
+}
+
+/*
  * Sets r->want to the first translation whose reply tuple was free, now claimed. First the port
  * that the packet has, then others of the range: all of a small one, so that none stays unused, and
  * a bounded part of a large one. Ports that are kept from use for a while come last.
@@ -221,6 +241,8 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 
 	if (r->keep)
 		err = flow_claim_reply(PORT_KEPT, 0);
+	if (err == -EEXIST && r->mapping == MAPPING_KNOWN && !flow_leave_mapping())
+		return FLOW_NO_PORT;
 	if (err == -EEXIST && r->choose && r->port_max >= r->port_min)
 		err = search_port(r);
 	if (!err)
