@@ -28,7 +28,7 @@ bool is_as_known(struct judge *j, const struct view *in, const struct outputs *o
 }
 
 static enum excuse fault_excuse(const struct judge *j, const struct fault *fault,
-				const struct outputs rest[EDGES])
+				const struct view *view, const struct outputs rest[EDGES])
 {
 	if (fault->header_sum && !j->outputs[KERNEL].count)
 		return EXCUSE_WRONG_HEADER_SUM;
@@ -49,6 +49,9 @@ static enum excuse fault_excuse(const struct judge *j, const struct fault *fault
 		return EXCUSE_DROPPED_UNSUPPORTED;
 	if (fault->query)
 		return EXCUSE_QUERY;
+	/* Netfilter knows its ports. */
+	if (fault->unsupported && is_doubtful_source(&view->ends))
+		return EXCUSE_FOLLOWS;
 	return EXCUSE_NONE;
 }
 
@@ -310,7 +313,7 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 	bool is_ip = view_read(&view, frame), is_reply;
 
 	fault = frame_fault(frame, &view, is_ip);
-	excuse = fault_excuse(j, &fault, rest);
+	excuse = fault_excuse(j, &fault, &view, rest);
 	if (excuse != EXCUSE_NONE || !is_ip)
 		return excuse;
 	if (view.fragment)

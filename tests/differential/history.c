@@ -180,6 +180,16 @@ bool is_doubtful(const struct ends *ends)
 	return false;
 }
 
+bool is_doubtful_source(const struct ends *ends)
+{
+	for (size_t i = 0; i < doubtful_count; i++)
+		if (doubtful[i].proto == ends->proto &&
+		    doubtful[i].port[FROM] == ends->port[FROM] &&
+		    !memcmp(doubtful[i].addr[FROM], ends->addr[FROM], 16))
+			return true;
+	return false;
+}
+
 void history_clear(struct judge *j)
 {
 	j->known_count = 0;

@@ -37,5 +37,7 @@ bool was_expired(uint8_t proto, uint16_t port_from);
 /* One edge may have the connection, and the other not. */
 void doubt(const struct ends *ends);
 bool is_doubtful(const struct ends *ends);
+/* Is any connection from that address and port? */
+bool is_doubtful_source(const struct ends *ends);
 
 #endif
