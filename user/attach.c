@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "link.h"
 #include "loader.h"
 #include "msg.h"
 
@@ -22,35 +23,6 @@
 enum direction { INGRESS, EGRESS };
 
 static const char *const link_suffix[] = { [INGRESS] = "ingress", [EGRESS] = "egress" };
-
-/* Pins the link and lets go of it: from here on it lives as long as the pin. */
-static int link_pin(const struct pins *pins, int link, unsigned int ifindex, const char *suffix)
-{
-	char path[PATH_MAX];
-	int err = 0;
-
-	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
-	unlink(path); /* of an interface that had this index before */
-	if (bpf_obj_pin(link, path))
-		err = -errno;
-	close(link);
-	return err;
-}
-
-/* At once: a link that merely loses its last pin is detached some time later. */
-static int link_unpin(const struct pins *pins, unsigned int ifindex, const char *suffix)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
-	fd = bpf_obj_get(path);
-	if (fd >= 0) {
-		bpf_link_detach(fd);
-		close(fd);
-	}
-	return unlink(path) && errno != ENOENT ? -errno : 0;
-}
 
 /*
  * The kernel says why it refuses only over netlink, so ask there too. Should that succeed, whatever
@@ -111,27 +83,6 @@ static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, e
 		return -EINVAL;
 	link = bpf_link_create(prog, ifindex, to == INGRESS ? TCX_INGRESS : TCX_EGRESS, NULL);
 	return link < 0 ? link : link_pin(pins, link, ifindex, link_suffix[to]);
-}
-
-/*
- * Is the link there, and of this interface? The link of one that has gone is dead: its index is 0,
- * though another interface may have got it since. (All kinds of link that are used here begin what
- * they tell with the index; that of TCX has no name yet in the headers that we build with.)
- */
-static bool link_is_alive(const struct pins *pins, unsigned int ifindex, const char *suffix)
-{
-	struct bpf_link_info info = { 0 };
-	__u32 size = sizeof(info);
-	char path[PATH_MAX];
-	int fd, err;
-
-	pins_path(path, pins->dir, "links/%u_%s", ifindex, suffix);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return false;
-	err = bpf_obj_get_info_by_fd(fd, &info, &size);
-	close(fd);
-	return !err && info.xdp.ifindex == ifindex;
 }
 
 static bool xdp_is_attached(const struct pins *pins, const struct netdev *dev,

@@ -9,7 +9,6 @@
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
-#include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -27,32 +26,6 @@ static struct netdev *netdev_find(struct netdevs *devs, unsigned int ifindex)
 		if (devs->list[i].ifindex == ifindex)
 			return &devs->list[i];
 	return NULL;
-}
-
-const struct netdev *netdev_by_index(const struct netdevs *devs, unsigned int ifindex)
-{
-	return netdev_find((struct netdevs *)devs, ifindex);
-}
-
-const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name)
-{
-	for (size_t i = 0; i < devs->count; i++)
-		if (!strcmp(devs->list[i].name, name))
-			return &devs->list[i];
-	return NULL;
-}
-
-unsigned int netdevs_ifindex(const char *name, void *devs)
-{
-	const struct netdev *dev = netdev_by_name(devs, name);
-
-	return dev ? dev->ifindex : UINT32_MAX;
-}
-
-/* Frames of loopback devices have an Ethernet header too, of zeroes. */
-bool netdev_is_ethernet(const struct netdev *dev)
-{
-	return dev->type == ARPHRD_ETHER || dev->type == ARPHRD_LOOPBACK;
 }
 
 /* One request, every answer to `handle`. 0 or -errno. */
