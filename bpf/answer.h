@@ -203,7 +203,7 @@ __attribute__((noinline)) int answer_send(struct __sk_buff *skb, int answer)
 		err = answer_ip4(skb, &r->p, in, q, answer);
 	else
 		err = answer_ip6(skb, r, in, q, answer);
-	if (err || answer_link(skb, &r->p))
+	if (err || answer_link(skb, &r->p) || vlan_forget_priority(skb))
 		return TC_ACT_SHOT;
 	if (in->flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;

@@ -5,6 +5,7 @@
 
 #include "maps.h"
 #include "request.h"
+#include "tags.h"
 
 /* The port of the interface that the route leads to. */
 static __always_inline void route_port(struct packet *p)
@@ -207,12 +208,22 @@ static __always_inline int forward_xdp_possible(const struct packet *p)
 	       p->hop.port_flags & IFACE_TAKES_REDIRECTS;
 }
 
+/* Asked while the packet is as it came: is there room for the tags that it is to get? */
+static __always_inline int forward_xdp_fits(const struct packet *p)
+{
+	return likely(!(p->hop.port_flags & IFACE_VLAN)) ||
+	       vlan_fits(packet_xdp(p), p->hop.port, p->l3_length);
+}
+
 /* The packet is translated: if the device has gone in this very moment, it goes with it. */
 static __always_inline int forward_xdp(const struct packet *p)
 {
 	const struct next_hop *hop = &p->hop;
-	struct ethhdr *eth = packet_data(p);
+	struct ethhdr *eth;
 
+	if (unlikely(hop->port_flags & IFACE_VLAN) && vlan_leave(packet_xdp(p), hop->port))
+		return XDP_DROP;
+	eth = packet_data(p);
 	if ((void *)(eth + 1) > packet_end(p))
 		return XDP_DROP;
 	link_address_write(eth->h_dest, &hop->dmac);
@@ -248,6 +259,8 @@ static __always_inline int forward_tc(const struct packet *p)
 	struct __sk_buff *skb = packet_skb(p);
 	__u64 addresses[2];
 
+	if (vlan_forget_priority(skb))
+		return TC_ACT_SHOT;
 	if (hop->port_flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;
 	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||

@@ -13,6 +13,7 @@
 #include "ruleset.h"
 #include "sweeper.h"
 #include "verdict.h"
+#include "vlan.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -133,6 +134,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct port);
 } ports SEC(".maps");
+
+/* The VLAN interfaces, by what tells their frames. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, XFWD_IFACES_MAX);
+	__type(key, struct vlan_key);
+	__type(value, __u32);
+} vlans SEC(".maps");
 
 /*
  * The ports that take redirected XDP frames. Programs that use one such map have to agree on frames

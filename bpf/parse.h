@@ -5,6 +5,7 @@
 
 #include "extension.h"
 #include "request.h"
+#include "tags.h"
 
 /* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
 #define PARSE_LENGTH (ETH_HLEN + 60 + (__u32)sizeof(struct tcphdr))
@@ -14,6 +15,26 @@ static __always_inline int address_is_equal(const __u8 *a, const __u8 *b)
 	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;
 
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
+}
+
+/*
+ * XDP: what is not plain IP may be tagged, and then is of the VLAN interface that the tags name. What
+ * that leaves of it is plain IP, like all else that goes on.
+ */
+static __always_inline enum verdict parse_tags(struct packet *p)
+{
+	struct ethhdr *eth = packet_data(p);
+	__u32 ifindex;
+
+	if ((void *)(eth + 1) > packet_end(p))
+		return VERDICT_PASS_OTHER_PROTOCOL;
+	if (likely(eth->h_proto == bpf_htons(ETH_P_IP) || eth->h_proto == bpf_htons(ETH_P_IPV6)))
+		return VERDICT_CONTINUE;
+	ifindex = vlan_enter(packet_xdp(p));
+	if (!ifindex)
+		return VERDICT_PASS_OTHER_PROTOCOL;
+	p->ifindex = ifindex;
+	return VERDICT_CONTINUE;
 }
 
 /* Is the frame meant for this interface, and what does it carry? Finds the IP header. */
@@ -27,7 +48,8 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 	if (!packet_is_xdp(p)) {
 		struct __sk_buff *skb = packet_skb(p);
 
-		if (skb->vlan_present)
+		if (skb->vlan_present &&
+		    (p->hook == HOOK_TC_EGRESS || skb->vlan_tci & VLAN_VID_MASK))
 			return VERDICT_PASS_OTHER_PROTOCOL;
 		if (p->hook == HOOK_TC_INGRESS && skb->pkt_type != PACKET_HOST)
 			p->shape |= PACKET_OTHER_HOST;

@@ -215,7 +215,7 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 	if (!(f->flags & FLOW_TO_LOCAL))
 		ingress_route(p, f);
 	if (packet_is_xdp(p)) {
-		if (!forward_xdp_possible(p))
+		if (!forward_xdp_possible(p) || !forward_xdp_fits(p))
 			return VERDICT_PASS_TO_TC;
 	} else {
 		verdict = ingress_exception(p, f);
@@ -336,12 +336,20 @@ static __always_inline enum verdict pipeline_family(struct packet *p, __be16 eth
 static __always_inline enum verdict pipeline(struct packet *p, int *action)
 {
 	const struct settings *set = settings_get();
-	const struct iface *on = iface_find(p->ifindex);
+	const struct iface *on;
 	enum verdict verdict;
 	__be16 ethertype;
 
+	if (packet_is_xdp(p)) {
+		verdict = parse_tags(p);
+		if (verdict != VERDICT_CONTINUE)
+			return verdict;
+	}
+	on = iface_find(p->ifindex);
 	if (!set || !on)
 		return VERDICT_PASS_NO_RULE;
+	if (packet_is_xdp(p) && unlikely(!(on->flags & IFACE_XDP)))
+		return VERDICT_PASS_TO_TC;
 	p->generation = set->generation;
 	p->settings = set;
 	p->clock = bpf_jiffies64();

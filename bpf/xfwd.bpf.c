@@ -25,6 +25,8 @@ static __always_inline int xdp_run(struct xdp_md *xdp, enum frames frames)
 	verdict_count(&p, verdict);
 	if (verdict >= VERDICT_DROP_RULE)
 		return XDP_DROP;
+	if (action == XDP_PASS && p.ifindex != xdp->ingress_ifindex && vlan_undo(xdp))
+		return XDP_DROP;
 	return action;
 }
 

@@ -14,6 +14,7 @@
 #endif
 
 #include "bounds.h"
+#include "vlan.h"
 
 struct hop_lease {
 	__u32 until; /* jiffies */
@@ -27,7 +28,8 @@ struct port {
 	__u32 ifindex; /* 0: not in use */
 	__u32 flags; /* those of struct iface */
 	__u32 mtu; /* of layer 3 */
-	__u32 pad2;
+	__u32 mtu_tagged; /* what XDP may send there as it is: the device's, less its tags */
+	struct vlan_tag tags[VLAN_TAGS_MAX]; /* with IFACE_VLAN: what its frames begin with */
 } __attribute__((aligned(8)));
 
 /* The next hops of flows, as they are looked up: what the service keeps reachable. */
@@ -39,7 +41,7 @@ struct hop_key {
 };
 
 _Static_assert(sizeof(struct hop_lease) == 8, "no hidden padding");
-_Static_assert(sizeof(struct port) == 24, "no hidden padding");
+_Static_assert(sizeof(struct port) == 32, "no hidden padding");
 _Static_assert(sizeof(struct hop_key) == 24, "no hidden padding");
 
 #endif

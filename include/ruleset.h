@@ -170,6 +170,8 @@ struct settings {
 #define IFACE_KNOWN           (1U << 2) /* always set: an entry of zeroes is none */
 #define IFACE_TAKES_REDIRECTS (1U << 3) /* XDP may send frames there, through `tx_ports` */
 #define IFACE_LOOSE_SOURCE    (1U << 4) /* rp_filter is 2: any route back will do */
+#define IFACE_XDP             (1U << 5) /* its frames are XDP's to translate, too */
+#define IFACE_VLAN            (1U << 6) /* frames to it get tags; `tx_ports` has what lies under it */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {

@@ -16,7 +16,8 @@
 	X(PASS_ACCEPT, "accepted", "an accept rule exempts it") \
 	X(PASS_TRACKED, "tracked", "belongs to a flow that is not translated") \
 	X(PASS_DONE, "done", "translated before it reached this hook") \
-	X(PASS_OTHER_PROTOCOL, "other_protocol", "not IP, or carries a VLAN tag") \
+	X(PASS_OTHER_PROTOCOL, "other_protocol", \
+	  "not IP, or of a VLAN that has no interface here") \
 	X(PASS_OTHER_HOST, "other_host", "its link-layer destination is not this interface") \
 	X(PASS_STRAY, "stray", "begins no flow: left to this host's own sockets") \
 	X(PASS_TO_TC, "to_tc", \

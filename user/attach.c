@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Attaching interfaces: XDP and TCX by pinned links; tc by clsact filters where TCX is missing. */
+/* Attaching interfaces: TCX by pinned links, tc by clsact filters where it is missing; XDP: see xdp.h. */
 #include "attach.h"
 
 #include <bpf/bpf.h>
@@ -15,6 +15,7 @@
 #include "link.h"
 #include "loader.h"
 #include "msg.h"
+#include "xdp.h"
 
 /* enum bpf_attach_type of Linux 6.6, newer than the headers we build with. */
 #define TCX_INGRESS 46
@@ -24,57 +25,6 @@ enum direction { INGRESS, EGRESS };
 
 static const char *const link_suffix[] = { [INGRESS] = "ingress", [EGRESS] = "egress" };
 
-/*
- * The kernel says why it refuses only over netlink, so ask there too. Should that succeed, whatever
- * was in the way has gone: the caller's error stands.
- */
-static void xdp_refusal(const struct netdev *dev, int prog, __u32 flags, int err, char *reason)
-{
-	__u32 id = 0;
-
-	if (!bpf_xdp_query_id(dev->ifindex, 0, &id) && id) {
-		struct bpf_prog_info info = { 0 };
-		__u32 size = sizeof(info);
-		int fd = bpf_prog_get_fd_by_id(id);
-
-		if (fd >= 0) {
-			bpf_obj_get_info_by_fd(fd, &info, &size);
-			close(fd);
-		}
-		snprintf(reason, ATTACH_REASON_MAX,
-			 "another XDP program is attached there: \"%s\" (id %u)", info.name, id);
-		return;
-	}
-	loader_words();
-	if (!bpf_xdp_attach(dev->ifindex, prog, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL))
-		bpf_xdp_detach(dev->ifindex, flags, NULL);
-	snprintf(reason, ATTACH_REASON_MAX, "%s", loader_words());
-	if (!*reason)
-		snprintf(reason, ATTACH_REASON_MAX, "%s", strerror(-err));
-}
-
-static int xdp_attach(const struct pins *pins, const struct netdev *dev, enum attach_mode mode,
-		      char *reason)
-{
-	const char *native = dev->kind[0] ? "xdp_virtual" : "xdp_wire";
-	const char *name = mode == MODE_GENERIC ? "xdp_generic" : native;
-	LIBBPF_OPTS(bpf_link_create_opts, opts,
-		    .flags = mode == MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int prog = loader_program(pins, name), link, err;
-
-	if (prog < 0) {
-		snprintf(reason, ATTACH_REASON_MAX, "the program does not load: %.90s",
-			 loader_words());
-		return prog;
-	}
-	link = bpf_link_create(prog, dev->ifindex, BPF_XDP, &opts);
-	err = link < 0 ? link : link_pin(pins, link, dev->ifindex, "xdp");
-	if (err)
-		xdp_refusal(dev, prog, opts.flags, err, reason);
-	close(prog);
-	return err;
-}
-
 static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, enum direction to)
 {
 	int link;
@@ -83,12 +33,6 @@ static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, e
 		return -EINVAL;
 	link = bpf_link_create(prog, ifindex, to == INGRESS ? TCX_INGRESS : TCX_EGRESS, NULL);
 	return link < 0 ? link : link_pin(pins, link, ifindex, link_suffix[to]);
-}
-
-static bool xdp_is_attached(const struct pins *pins, const struct netdev *dev,
-			    const struct attachment *attachment)
-{
-	return attachment->mode == MODE_TC || link_is_alive(pins, dev->ifindex, "xdp");
 }
 
 static enum bpf_tc_attach_point attach_point(enum direction to)
@@ -184,55 +128,6 @@ static int tc_attach(const struct pins *pins, unsigned int ifindex, struct attac
 	return err;
 }
 
-/* What `auto` comes to here, before anything is tried; says why where it is not native XDP. */
-static enum attach_mode mode_choose(const struct netdev *dev, char *reason)
-{
-	if (dev->type != ARPHRD_ETHER) {
-		snprintf(reason, ATTACH_REASON_MAX, "not an Ethernet device");
-		return MODE_TC;
-	}
-	if (dev->kind[0]) {
-		snprintf(reason, ATTACH_REASON_MAX,
-			 "%s: packets come with partial checksums and segmentation left to do, "
-			 "which tc keeps",
-			 dev->kind);
-		return MODE_TC;
-	}
-	return MODE_NATIVE;
-}
-
-/* XDP as wanted, in place of what is there. In auto mode a refusal is a reason, not an error. */
-static int xdp_sync(const struct pins *pins, const struct netdev *dev,
-		    struct attachment *attachment)
-{
-	enum attach_mode mode = attachment->wanted;
-	char why[ATTACH_REASON_MAX] = "";
-	int err;
-
-	attachment->reason[0] = '\0';
-	if (mode == MODE_AUTO)
-		mode = mode_choose(dev, attachment->reason);
-	else if (mode != MODE_TC && dev->type != ARPHRD_ETHER) {
-		msg_error("%s is not an Ethernet device: only mode tc works there", dev->name);
-		return -EOPNOTSUPP;
-	}
-	attachment->mode = mode;
-	err = link_unpin(pins, dev->ifindex, "xdp");
-	if (err || mode == MODE_TC)
-		return err;
-	err = xdp_attach(pins, dev, mode, why);
-	if (!err)
-		return 0;
-	if (attachment->wanted != MODE_AUTO) {
-		msg_error("cannot attach to %s in mode %s: %s", dev->name, attach_mode_names[mode],
-			  why);
-		return err;
-	}
-	attachment->mode = MODE_TC;
-	snprintf(attachment->reason, sizeof(attachment->reason), "no native XDP: %.100s", why);
-	return 0;
-}
-
 static int attachment_put(const struct state *state, unsigned int ifindex,
 			  const struct attachment *attachment)
 {
@@ -281,18 +176,30 @@ bool attach_is_complete(const struct state *state, const struct pins *pins,
 
 	return !attachment_get(state, dev->ifindex, &attachment) &&
 	       tc_is_attached(pins, dev->ifindex, &attachment) &&
-	       xdp_is_attached(pins, dev, &attachment);
+	       xdp_is_attached(pins, &attachment);
 }
 
-int attach_interface(const struct state *state, const struct pins *pins, const struct netdev *dev,
-		     enum attach_mode wanted)
+int attach_without_xdp(const struct state *state, const struct pins *pins, unsigned int ifindex)
+{
+	struct attachment attachment;
+	int err = attachment_get(state, ifindex, &attachment);
+
+	if (!err)
+		err = xdp_drop(state, pins, ifindex, &attachment);
+	attachment.wanted = MODE_TC;
+	attachment.reason[0] = '\0';
+	return err ? err : attachment_put(state, ifindex, &attachment);
+}
+
+int attach_interface(const struct state *state, const struct pins *pins, const struct netdevs *devs,
+		     const struct netdev *dev, enum attach_mode wanted)
 {
 	struct attachment attachment = { 0 };
 	bool known = !attachment_get(state, dev->ifindex, &attachment);
 	bool attached = known && tc_is_attached(pins, dev->ifindex, &attachment);
 	int err = 0;
 
-	if (attached && attachment.wanted == wanted && xdp_is_attached(pins, dev, &attachment))
+	if (attached && attachment.wanted == wanted && xdp_is_attached(pins, &attachment))
 		return 0;
 	attachment.wanted = wanted;
 	strcpy(attachment.name, dev->name);
@@ -312,11 +219,11 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 			return err;
 		}
 	}
-	err = xdp_sync(pins, dev, &attachment);
+	err = xdp_sync(state, pins, devs, dev, &attachment);
 	if (!err)
 		err = attachment_put(state, dev->ifindex, &attachment);
 	if (err && !attached) {
-		link_unpin(pins, dev->ifindex, "xdp");
+		xdp_drop(state, pins, dev->ifindex, &attachment);
 		tc_detach(pins, dev->ifindex, &attachment);
 		bpf_map_delete_elem(state->map[MAP_attachments], &dev->ifindex);
 	}
@@ -330,7 +237,7 @@ int detach_interface(const struct state *state, const struct pins *pins, unsigne
 
 	if (err)
 		return err;
-	err = link_unpin(pins, ifindex, "xdp");
+	err = xdp_drop(state, pins, ifindex, &attachment);
 	tc_detach(pins, ifindex, &attachment);
 	if (!err)
 		err = bpf_map_delete_elem(state->map[MAP_attachments], &ifindex);

@@ -19,7 +19,8 @@ struct attachment {
 	__u8 made_qdisc; /* the clsact qdisc is ours to remove */
 	__u32 priority[2]; /* of the filters: ingress, egress */
 	__u32 handle[2];
-	__u32 pad[2];
+	__u32 carrier; /* index of the device that XDP sits on: its own, or that under a VLAN; 0: none */
+	__u32 offload; /* what was switched off there for XDP to see VLAN tags: see offload.h */
 	char reason[ATTACH_REASON_MAX]; /* why this mode; "": as asked for */
 };
 
@@ -29,8 +30,10 @@ _Static_assert(sizeof(struct attachment) <= XFWD_ATTACHMENT_SIZE, "map value siz
  * Makes the interface's attachment be as wanted. What is there already stays, unless the mode
  * changes. On failure what this call attached is detached again. Prints what is wrong.
  */
-int attach_interface(const struct state *state, const struct pins *pins, const struct netdev *dev,
-		     enum attach_mode wanted);
+int attach_interface(const struct state *state, const struct pins *pins, const struct netdevs *devs,
+		     const struct netdev *dev, enum attach_mode wanted);
+/* From here on it is as in mode tc, until it is attached anew. 0 or -errno. */
+int attach_without_xdp(const struct state *state, const struct pins *pins, unsigned int ifindex);
 /* 0 or -errno; also where the interface itself has gone. */
 int detach_interface(const struct state *state, const struct pins *pins, unsigned int ifindex);
 

@@ -122,14 +122,26 @@ int cmd_save(const struct invocation *call)
 	return code;
 }
 
+/* The device under a VLAN interface, where XDP sits. */
+static bool xdp_is_elsewhere(const struct attachment *at, char device[IF_NAMESIZE])
+{
+	return at->carrier && if_indextoname(at->carrier, device) && strcmp(device, at->name);
+}
+
 static void print_attachment(const struct attachment *at)
 {
-	const char *carrier = at->clsact ? "tc (clsact)" : "tc";
+	char device[IF_NAMESIZE];
 
-	printf("%-15s %s%s%s", at->name, at->mode == MODE_TC ? "" : attach_mode_names[at->mode],
-	       at->mode == MODE_TC ? "" : " XDP + ", carrier);
+	printf("%-15s ", at->name);
+	if (at->mode != MODE_TC)
+		printf("%s XDP ", attach_mode_names[at->mode]);
+	if (xdp_is_elsewhere(at, device))
+		printf("on %s ", device);
+	printf("%s%s", at->mode == MODE_TC ? "" : "+ ", at->clsact ? "tc (clsact)" : "tc");
 	if (at->wanted == MODE_AUTO)
 		printf(", chosen by auto");
+	if (at->offload)
+		printf(", rx-vlan-offload off");
 	if (at->reason[0])
 		printf(" (%s)", at->reason);
 	putchar('\n');
@@ -137,9 +149,17 @@ static void print_attachment(const struct attachment *at)
 
 static json_t *attachment_json(const struct attachment *at)
 {
-	return json_pack("{s:o, s:s, s:s, s:s, s:s}", "name", cmd_string(at->name), "mode",
-			 attach_mode_names[at->mode], "wanted", attach_mode_names[at->wanted], "tc",
-			 at->clsact ? "clsact" : "tcx", "reason", at->reason);
+	char device[IF_NAMESIZE];
+	json_t *object;
+
+	object = json_pack("{s:o, s:s, s:s, s:s, s:s}", "name", cmd_string(at->name), "mode",
+			   attach_mode_names[at->mode], "wanted", attach_mode_names[at->wanted],
+			   "tc", at->clsact ? "clsact" : "tcx", "reason", at->reason);
+	if (object && xdp_is_elsewhere(at, device))
+		json_object_set_new(object, "xdp_on", cmd_string(device));
+	if (object && at->offload)
+		json_object_set_new(object, "rx_vlan_offload", json_string("off"));
+	return object;
 }
 
 static int show_status(const struct invocation *call, struct session *session)

@@ -107,16 +107,39 @@ struct attaching {
 	size_t count;
 };
 
+/*
+ * Interfaces whose mode changes let go of XDP first, all of them: those over one device have one mode
+ * there, and may change it together.
+ */
+static int leave_modes(const struct attaching *at)
+{
+	struct attachment attachment;
+	int err = 0;
+
+	for (size_t i = 0; i < at->devs->count && !err; i++) {
+		const struct netdev *dev = &at->devs->list[i];
+		int mode = wanted_mode(at->config, dev->name);
+
+		if (mode >= 0 && !attachment_get(at->state, dev->ifindex, &attachment) &&
+		    attachment.carrier && mode != attachment.wanted)
+			err = attach_without_xdp(at->state, at->pins, dev->ifindex);
+	}
+	if (err)
+		msg_error("cannot detach XDP: %s", strerror(-err));
+	return err;
+}
+
 /* Prints what is wrong. */
 static int attach_wanted(void *context)
 {
 	struct attaching *at = context;
 	struct attachment attachment;
-	int mode, err = 0;
+	int mode, err;
 
 	at->fresh = calloc(at->devs->count + 1, sizeof(*at->fresh));
 	if (!at->fresh)
 		return -ENOMEM;
+	err = leave_modes(at);
 	for (size_t i = 0; i < at->devs->count && !err; i++) {
 		const struct netdev *dev = &at->devs->list[i];
 		bool before = !attachment_get(at->state, dev->ifindex, &attachment);
@@ -124,7 +147,7 @@ static int attach_wanted(void *context)
 		mode = wanted_mode(at->config, dev->name);
 		if (mode < 0)
 			continue;
-		err = attach_interface(at->state, at->pins, dev, mode);
+		err = attach_interface(at->state, at->pins, at->devs, dev, mode);
 		if (!err && !before)
 			at->fresh[at->count++] = dev->ifindex;
 	}
@@ -319,6 +342,8 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	for (size_t i = 0; i < at.count && err; i++)
 		detach_interface(state, pins, at.fresh[i]);
+	if (err)
+		ifaces_sync(state, devs); /* no packet is left to programs that are not there */
 	free(at.fresh);
 	tables_free(&tables);
 	return err;

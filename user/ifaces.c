@@ -28,22 +28,36 @@ static __u32 port_find(const struct state *state, unsigned int ifindex)
 
 static const enum state_map redirect_maps[] = { MAP_tx_ports, MAP_tx_ports_generic };
 
+/*
+ * XDP sends what a device's MTU and one tag have room for (xdp_ok_fwd_dev()): a second tag is at the
+ * packet's expense, though the stack would send it all the same.
+ */
+static __u32 mtu_tagged(const struct carrier *under)
+{
+	const __u32 tag = sizeof(struct vlan_tag);
+
+	return under->dev->mtu + tag - under->count * tag;
+}
+
 static int port_write(const struct state *state, const struct netdev *dev,
-		      const struct iface *iface)
+		      const struct iface *iface, const struct carrier *under)
 {
 	struct port port = { .ifindex = dev->ifindex, .flags = iface->flags, .mtu = dev->mtu };
 	__u32 at = iface->port;
 	int err;
 
 	memcpy(port.mac, iface->mac, sizeof(port.mac));
+	memcpy(port.tags, under->tags, sizeof(port.tags));
+	if (under->dev)
+		port.mtu_tagged = mtu_tagged(under);
 	if (!at)
 		return 0;
 	err = bpf_map_update_elem(state->map[MAP_ports], &at, &port, BPF_ANY);
 	for (size_t i = 0; i < sizeof(redirect_maps) / sizeof(redirect_maps[0]) && !err; i++) {
 		int fd = state->map[redirect_maps[i]];
 
-		if (dev->takes_redirects)
-			err = bpf_map_update_elem(fd, &at, &dev->ifindex, BPF_ANY);
+		if (iface->flags & IFACE_TAKES_REDIRECTS)
+			err = bpf_map_update_elem(fd, &at, &under->dev->ifindex, BPF_ANY);
 		else
 			bpf_map_delete_elem(fd, &at);
 	}
@@ -77,32 +91,81 @@ static int iface_write(const struct state *state, unsigned int ifindex, const st
 	return err;
 }
 
+static __u32 iface_flags(const struct state *state, const struct netdev *dev,
+			 const struct carrier *under)
+{
+	struct attachment attachment;
+	__u32 flags = IFACE_KNOWN;
+
+	if (!attachment_get(state, dev->ifindex, &attachment))
+		flags |= IFACE_ATTACHED_EGRESS | (attachment.carrier ? IFACE_XDP : 0);
+	if (!netdev_is_ethernet(dev))
+		flags |= IFACE_NO_ETHERNET;
+	if (netdev_is_vlan(dev))
+		flags |= IFACE_VLAN;
+	if (sysctl_source_is_loose(dev->name))
+		flags |= IFACE_LOOSE_SOURCE;
+	if (under->dev && under->dev->takes_redirects && !under->has_priorities)
+		flags |= IFACE_TAKES_REDIRECTS;
+	return flags;
+}
+
+static int iface_sync(const struct state *state, const struct netdevs *devs,
+		      const struct netdev *dev)
+{
+	struct iface iface = { .addr4 = dev->addr4 };
+	struct carrier under;
+	int err;
+
+	netdev_carrier(devs, dev, &under); /* where there is none, XDP sends nothing there */
+	iface.flags = iface_flags(state, dev, &under);
+	iface.port = port_find(state, dev->ifindex);
+	memcpy(iface.mac, dev->mac, sizeof(iface.mac));
+	memcpy(iface.addr6, dev->addr6, sizeof(iface.addr6));
+	err = port_write(state, dev, &iface, &under);
+	return err ? err : iface_write(state, dev->ifindex, &iface);
+}
+
+/* The VLAN interface whose frames these are; one that is down gets none. */
+static const struct netdev *vlan_find(const struct netdevs *devs, const struct vlan_key *key)
+{
+	for (size_t i = 0; i < devs->count; i++)
+		if (devs->list[i].up && !memcmp(&devs->list[i].vlan, key, sizeof(*key)))
+			return &devs->list[i];
+	return NULL;
+}
+
+static int vlans_sync(const struct state *state, const struct netdevs *devs)
+{
+	int map = state->map[MAP_vlans], more, err = 0;
+	struct vlan_key key, next;
+
+	for (size_t i = 0; i < devs->count && !err; i++) {
+		const struct netdev *dev = &devs->list[i];
+
+		if (dev->vlan.ifindex && dev->up)
+			err = bpf_map_update_elem(map, &dev->vlan, &dev->ifindex, BPF_ANY);
+	}
+	more = bpf_map_get_next_key(map, NULL, &next);
+	while (!more && !err) {
+		key = next;
+		more = bpf_map_get_next_key(map, &key, &next);
+		if (!vlan_find(devs, &key))
+			bpf_map_delete_elem(map, &key);
+	}
+	return err;
+}
+
 /* Those that have gone are taken out. */
 int ifaces_sync(const struct state *state, const struct netdevs *devs)
 {
 	unsigned int key, next;
-	struct attachment attachment;
 	int err = 0, more;
 
-	for (size_t i = 0; i < devs->count && !err; i++) {
-		const struct netdev *dev = &devs->list[i];
-		struct iface iface = { .addr4 = dev->addr4, .flags = IFACE_KNOWN };
-
-		memcpy(iface.mac, dev->mac, sizeof(iface.mac));
-		memcpy(iface.addr6, dev->addr6, sizeof(iface.addr6));
-		if (!attachment_get(state, dev->ifindex, &attachment))
-			iface.flags |= IFACE_ATTACHED_EGRESS;
-		if (!netdev_is_ethernet(dev))
-			iface.flags |= IFACE_NO_ETHERNET;
-		if (sysctl_source_is_loose(dev->name))
-			iface.flags |= IFACE_LOOSE_SOURCE;
-		iface.port = port_find(state, dev->ifindex);
-		if (dev->takes_redirects && iface.port)
-			iface.flags |= IFACE_TAKES_REDIRECTS;
-		err = port_write(state, dev, &iface);
-		if (!err)
-			err = iface_write(state, dev->ifindex, &iface);
-	}
+	for (size_t i = 0; i < devs->count && !err; i++)
+		err = iface_sync(state, devs, &devs->list[i]);
+	if (!err)
+		err = vlans_sync(state, devs);
 	more = bpf_map_get_next_key(state->map[MAP_ifaces], NULL, &next);
 	while (!more && !err) {
 		key = next;

@@ -60,22 +60,56 @@ out:
 	return err;
 }
 
+static int read_vlan(const struct nlattr *attr, void *context)
+{
+	struct netdev *dev = context;
+
+	switch (mnl_attr_get_type(attr)) {
+	case IFLA_VLAN_ID:
+		dev->vlan.id = htons(mnl_attr_get_u16(attr));
+		break;
+	case IFLA_VLAN_PROTOCOL:
+		memcpy(&dev->vlan.proto, mnl_attr_get_payload(attr), sizeof(dev->vlan.proto));
+		break;
+	case IFLA_VLAN_EGRESS_QOS:
+		dev->has_priorities = true;
+		break;
+	}
+	return MNL_CB_OK;
+}
+
+/* The kernel gives the kind first. */
 static int read_kind(const struct nlattr *attr, void *context)
 {
 	struct netdev *dev = context;
 
 	if (mnl_attr_get_type(attr) == IFLA_INFO_KIND)
 		strncpy(dev->kind, mnl_attr_get_str(attr), sizeof(dev->kind) - 1);
+	else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA && netdev_is_vlan(dev))
+		mnl_attr_parse_nested(attr, read_vlan, dev);
 	return MNL_CB_OK;
 }
 
+struct link_message {
+	struct netdev *dev;
+	unsigned int lower; /* the interface that it belongs to; 0: it stands alone */
+	bool elsewhere; /* that is of another namespace */
+};
+
 static int read_link_attr(const struct nlattr *attr, void *context)
 {
-	struct netdev *dev = context;
+	struct link_message *m = context;
+	struct netdev *dev = m->dev;
 
 	switch (mnl_attr_get_type(attr)) {
 	case IFLA_IFNAME:
 		strncpy(dev->name, mnl_attr_get_str(attr), sizeof(dev->name) - 1);
+		break;
+	case IFLA_LINK:
+		m->lower = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_LINK_NETNSID:
+		m->elsewhere = true;
 		break;
 	case IFLA_MTU:
 		dev->mtu = mnl_attr_get_u32(attr);
@@ -95,6 +129,7 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(msg);
 	struct netdevs *devs = context;
+	struct link_message m = { 0 };
 	struct netdev *dev;
 
 	dev = realloc(devs->list, (devs->count + 1) * sizeof(*dev));
@@ -107,7 +142,11 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 	memset(dev, 0, sizeof(*dev));
 	dev->ifindex = info->ifi_index;
 	dev->type = info->ifi_type;
-	mnl_attr_parse(msg, sizeof(*info), read_link_attr, dev);
+	dev->up = info->ifi_flags & IFF_UP;
+	m.dev = dev;
+	mnl_attr_parse(msg, sizeof(*info), read_link_attr, &m);
+	if (netdev_is_vlan(dev) && !m.elsewhere)
+		dev->vlan.ifindex = m.lower;
 	return MNL_CB_OK;
 }
 

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vlan.h"
+
 struct netdev {
 	unsigned int ifindex;
 	char name[IF_NAMESIZE];
@@ -16,6 +18,10 @@ struct netdev {
 	uint16_t type; /* ARPHRD_… */
 	uint32_t mtu;
 	uint8_t mac[6];
+	bool up;
+	struct vlan_key
+		vlan; /* whose frames it gets; ifindex 0: it is none, or not of this namespace */
+	bool has_priorities; /* a VLAN interface that gives the tags of what it sends priorities */
 	bool has_addr4;
 	uint8_t addr6_rank; /* how good addr6 is; 0: there is none */
 	bool has_fixed6; /* a global IPv6 address that does not expire: no router gave it */
@@ -34,6 +40,14 @@ struct netdevs {
 	size_t count;
 };
 
+/* What the frames of an interface come and go by: itself, or the device under a VLAN interface. */
+struct carrier {
+	const struct netdev *dev;
+	struct vlan_tag tags[VLAN_TAGS_MAX]; /* that they have there, outermost first */
+	unsigned int count;
+	bool has_priorities; /* which depend on the packet */
+};
+
 /* 0 or -errno. */
 int netdevs_get(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
@@ -49,6 +63,11 @@ int netdev_addresses(struct netdev_address **list, size_t *count);
 /* Indexes of the interfaces with a default route that a router advertised (IPv6); free() *list. */
 int netdev_advertised(unsigned int **list, size_t *count);
 bool netdev_is_ethernet(const struct netdev *dev);
+bool netdev_is_vlan(const struct netdev *dev);
+/* Are there VLAN interfaces on it? */
+bool netdev_has_vlans(const struct netdevs *devs, const struct netdev *dev);
+/* 0; -E2BIG: its frames have more tags; -ENODEV: the device is of another namespace. */
+int netdev_carrier(const struct netdevs *devs, const struct netdev *dev, struct carrier *carrier);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);
 

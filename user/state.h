@@ -25,6 +25,7 @@
 	X(held_fragments) \
 	X(ifaces) \
 	X(ifaces_near) \
+	X(vlans) \
 	X(ports) \
 	X(tx_ports) \
 	X(tx_ports_generic) \

@@ -22,6 +22,9 @@ typedef __u32 __wsum;
 
 #define ETH_P_IP	0x0800
 #define ETH_P_IPV6	0x86dd
+#define ETH_P_8021Q	0x8100
+#define ETH_P_8021AD	0x88a8
+#define VLAN_VID_MASK	0x0fff
 #define ETH_HLEN	14
 #define ETH_ALEN	6
 

@@ -243,8 +243,8 @@ void harness_apply_config(struct harness *h, struct config *config)
 	struct config before = h->session.config;
 
 	harness_enter(h->netns);
-	assert_int_equal(config_interface(config, "eth0", MODE_AUTO), 0);
-	assert_int_equal(config_interface(config, "eth1", MODE_AUTO), 0);
+	assert_int_equal(config_interface(config, "eth0", MODE_NATIVE), 0);
+	assert_int_equal(config_interface(config, "eth1", MODE_NATIVE), 0);
 	h->session.config = *config;
 	assert_int_equal(session_commit(&h->session, 0), 0);
 	*config = before;

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* VLAN offload on receipt, by ethtool's ioctl. */
+#include "offload.h"
+
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The kernel's names of the features, for 802.1Q and for 802.1ad tags. */
+static const char *const names[] = { "rx-vlan-hw-parse", "rx-vlan-stag-hw-parse" };
+
+#define NAMES        (sizeof(names) / sizeof(names[0]))
+#define FEATURES_MAX 256
+#define BLOCKS       (FEATURES_MAX / 32)
+
+static int ask(const char *ifname, void *command)
+{
+	struct ifreq request = { .ifr_data = command };
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+
+	strncpy(request.ifr_name, ifname, sizeof(request.ifr_name) - 1);
+	result = sock < 0 ? -1 : ioctl(sock, SIOCETHTOOL, &request);
+	if (sock >= 0)
+		close(sock);
+	return result;
+}
+
+/* The place of each name among the features; -1: it is unknown. How many features there are. */
+static __u32 find_places(const char *ifname, int places[NAMES])
+{
+	struct ethtool_gstrings *strings =
+		calloc(1, sizeof(*strings) + FEATURES_MAX * ETH_GSTRING_LEN);
+	struct {
+		struct ethtool_sset_info info;
+		__u32 count;
+	} set = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
+	bool known = strings && ask(ifname, &set) >= 0 && set.count <= FEATURES_MAX;
+
+	if (known) {
+		strings->cmd = ETHTOOL_GSTRINGS;
+		strings->string_set = ETH_SS_FEATURES;
+		strings->len = set.count;
+		known = ask(ifname, strings) >= 0;
+	}
+	for (size_t i = 0; i < NAMES; i++) {
+		places[i] = -1;
+		for (__u32 at = 0; known && at < strings->len; at++)
+			if (!strncmp((char *)strings->data + at * ETH_GSTRING_LEN, names[i],
+				     ETH_GSTRING_LEN))
+				places[i] = at;
+	}
+	free(strings);
+	return known ? set.count : 0;
+}
+
+/* Which of them are on: bit n is that of names[n]. */
+static unsigned int get(const char *ifname)
+{
+	struct {
+		struct ethtool_gfeatures head;
+		struct ethtool_get_features_block blocks[BLOCKS];
+	} all = { .head = { .cmd = ETHTOOL_GFEATURES, .size = BLOCKS } };
+	int places[NAMES];
+	unsigned int on = 0;
+
+	if (!find_places(ifname, places) || ask(ifname, &all) < 0)
+		return 0;
+	for (size_t i = 0; i < NAMES; i++)
+		if (places[i] >= 0 && all.blocks[places[i] / 32].active >> places[i] % 32 & 1)
+			on |= 1U << i;
+	return on;
+}
+
+static void set(const char *ifname, unsigned int bits, bool on)
+{
+	struct {
+		struct ethtool_sfeatures head;
+		struct ethtool_set_features_block blocks[BLOCKS];
+	} all = { .head = { .cmd = ETHTOOL_SFEATURES } };
+	__u32 count;
+	int places[NAMES];
+
+	count = bits ? find_places(ifname, places) : 0;
+	if (!count)
+		return;
+	all.head.size = (count + 31) / 32;
+	for (size_t i = 0; i < NAMES; i++) {
+		if (places[i] < 0 || !(bits >> i & 1))
+			continue;
+		all.blocks[places[i] / 32].valid |= 1U << places[i] % 32;
+		if (on)
+			all.blocks[places[i] / 32].requested |= 1U << places[i] % 32;
+	}
+	ask(ifname, &all);
+}
+
+unsigned int offload_off(const char *ifname)
+{
+	unsigned int before = get(ifname);
+
+	set(ifname, before, false);
+	return before & ~get(ifname);
+}
+
+void offload_restore(const char *ifname, unsigned int bits)
+{
+	set(ifname, bits, true);
+}
+
+bool offload_is_on(const char *ifname)
+{
+	return get(ifname);
+}

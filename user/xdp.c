@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* XDP for an interface, on the device that carries its frames. */
+#include "xdp.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "link.h"
+#include "loader.h"
+#include "msg.h"
+#include "offload.h"
+
+/* What the functions below work on. */
+struct xdp {
+	const struct state *state;
+	const struct pins *pins;
+	const struct netdevs *devs;
+	const struct netdev *dev;
+	struct carrier under;
+	char why[ATTACH_REASON_MAX]; /* not */
+};
+
+#define because(x, ...) snprintf((x)->why, sizeof((x)->why), __VA_ARGS__)
+
+/*
+ * The kernel says why it refuses only over netlink, so ask there too. Should that succeed, whatever
+ * was in the way has gone: the caller's error stands.
+ */
+static void explain_refusal(struct xdp *x, int prog, __u32 flags, int err)
+{
+	const struct netdev *on = x->under.dev;
+	__u32 id = 0;
+
+	if (!bpf_xdp_query_id(on->ifindex, 0, &id) && id) {
+		struct bpf_prog_info info = { 0 };
+		__u32 size = sizeof(info);
+		int fd = bpf_prog_get_fd_by_id(id);
+
+		if (fd >= 0) {
+			bpf_obj_get_info_by_fd(fd, &info, &size);
+			close(fd);
+		}
+		because(x, "another XDP program is attached there: \"%s\" (id %u)", info.name, id);
+		return;
+	}
+	loader_words();
+	if (!bpf_xdp_attach(on->ifindex, prog, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL))
+		bpf_xdp_detach(on->ifindex, flags, NULL);
+	because(x, "%.120s", loader_words());
+	if (!x->why[0])
+		because(x, "%s", strerror(-err));
+}
+
+static int attach(struct xdp *x, enum attach_mode mode)
+{
+	const struct netdev *on = x->under.dev;
+	const char *native = on->kind[0] ? "xdp_virtual" : "xdp_wire";
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = mode == MODE_NATIVE ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+	int prog = loader_program(x->pins, mode == MODE_GENERIC ? "xdp_generic" : native);
+	int link, err;
+
+	if (prog < 0) {
+		because(x, "the program does not load: %.90s", loader_words());
+		return prog;
+	}
+	link = bpf_link_create(prog, on->ifindex, BPF_XDP, &opts);
+	err = link < 0 ? link : link_pin(x->pins, link, on->ifindex, "xdp");
+	if (err)
+		explain_refusal(x, prog, opts.flags, err);
+	close(prog);
+	return err;
+}
+
+/* Another interface that XDP on this device is also for. */
+static bool find_sharer(const struct state *state, unsigned int carrier, unsigned int ifindex,
+			struct attachment *sharer)
+{
+	unsigned int *list = NULL;
+	bool found = false;
+	size_t count;
+
+	if (!attachment_list(state, &list, &count))
+		for (size_t i = 0; i < count && !found; i++)
+			found = list[i] != ifindex && !attachment_get(state, list[i], sharer) &&
+				sharer->carrier == carrier;
+	free(list);
+	return found;
+}
+
+/* A device that keeps tags from XDP is told not to. Some cannot do otherwise. */
+static int see_tags(struct xdp *x, struct attachment *attachment)
+{
+	const struct netdev *on = x->under.dev;
+
+	attachment->offload |= offload_off(on->name);
+	if (!offload_is_on(on->name) ||
+	    (attachment->wanted != MODE_AUTO && !netdev_has_vlans(x->devs, on)))
+		return 0;
+	because(x, "%s keeps VLAN tags from XDP (rx-vlan-offload is fixed)", on->name);
+	return -EOPNOTSUPP;
+}
+
+static int take(struct xdp *x, struct attachment *attachment)
+{
+	const unsigned int carrier = x->under.dev->ifindex;
+	struct attachment sharer;
+	int err = 0;
+
+	if (find_sharer(x->state, carrier, x->dev->ifindex, &sharer) &&
+	    link_is_alive(x->pins, carrier, "xdp")) {
+		if (sharer.mode != attachment->mode) {
+			because(x, "%s is in mode %s for %s", x->under.dev->name,
+				attach_mode_names[sharer.mode], sharer.name);
+			return -EBUSY;
+		}
+		attachment->offload = sharer.offload;
+	} else {
+		err = see_tags(x, attachment);
+		if (!err)
+			err = attach(x, attachment->mode);
+	}
+	attachment->carrier = carrier;
+	if (err)
+		xdp_drop(x->state, x->pins, x->dev->ifindex, attachment);
+	return err;
+}
+
+/* Is there a device that XDP can sit on? */
+static int find_carrier(struct xdp *x)
+{
+	int err = netdev_carrier(x->devs, x->dev, &x->under);
+
+	if (err == -E2BIG)
+		because(x, "its frames have more than %d VLAN tags", VLAN_TAGS_MAX);
+	else if (err)
+		because(x, "the device under it is of another network namespace");
+	else if (x->under.dev->type != ARPHRD_ETHER) {
+		because(x, "not an Ethernet device");
+		err = -EOPNOTSUPP;
+	}
+	return err;
+}
+
+/* What `auto` comes to, before anything is tried. */
+static enum attach_mode choose_mode(struct xdp *x)
+{
+	if (find_carrier(x))
+		return MODE_TC;
+	if (x->under.dev->kind[0]) {
+		because(x,
+			"%s: packets come with partial checksums and segmentation left to do, "
+			"which tc keeps",
+			x->under.dev->kind);
+		return MODE_TC;
+	}
+	return MODE_NATIVE;
+}
+
+/* The other end of a veth decides where tags are, and nothing tells of it. */
+static void warn_of_tags(const struct xdp *x, struct attachment *attachment)
+{
+	if (x->under.dev->kind[0] && netdev_has_vlans(x->devs, x->under.dev))
+		snprintf(attachment->reason, sizeof(attachment->reason),
+			 "%s: sees VLAN tags only if senders have tx-vlan-offload off",
+			 x->under.dev->kind);
+}
+
+static int sync_auto(struct xdp *x, struct attachment *attachment)
+{
+	attachment->mode = choose_mode(x);
+	if (attachment->mode != MODE_TC && take(x, attachment)) {
+		attachment->mode = MODE_TC;
+		snprintf(attachment->reason, sizeof(attachment->reason), "no native XDP: %.100s",
+			 x->why);
+	} else if (attachment->mode == MODE_TC) {
+		snprintf(attachment->reason, sizeof(attachment->reason), "%s", x->why);
+	}
+	return 0;
+}
+
+static int sync_forced(struct xdp *x, struct attachment *attachment)
+{
+	int err;
+
+	attachment->mode = attachment->wanted;
+	err = find_carrier(x);
+	if (!err)
+		err = take(x, attachment);
+	if (err)
+		msg_error("cannot attach to %s in mode %s: %s", x->dev->name,
+			  attach_mode_names[attachment->wanted], x->why);
+	else
+		warn_of_tags(x, attachment);
+	return err;
+}
+
+int xdp_sync(const struct state *state, const struct pins *pins, const struct netdevs *devs,
+	     const struct netdev *dev, struct attachment *attachment)
+{
+	struct xdp x = { .state = state, .pins = pins, .devs = devs, .dev = dev };
+	int err = xdp_drop(state, pins, dev->ifindex, attachment);
+
+	attachment->reason[0] = '\0';
+	if (err || attachment->wanted == MODE_TC)
+		return err;
+	return attachment->wanted == MODE_AUTO ? sync_auto(&x, attachment)
+					       : sync_forced(&x, attachment);
+}
+
+int xdp_drop(const struct state *state, const struct pins *pins, unsigned int ifindex,
+	     struct attachment *attachment)
+{
+	const unsigned int carrier = attachment->carrier;
+	struct attachment sharer;
+	char name[IF_NAMESIZE];
+	int err = 0;
+
+	if (carrier && !find_sharer(state, carrier, ifindex, &sharer)) {
+		err = link_unpin(pins, carrier, "xdp");
+		if (attachment->offload && if_indextoname(carrier, name))
+			offload_restore(name, attachment->offload);
+	}
+	attachment->mode = MODE_TC;
+	attachment->carrier = 0;
+	attachment->offload = 0;
+	return err;
+}
+
+bool xdp_is_attached(const struct pins *pins, const struct attachment *attachment)
+{
+	return attachment->mode == MODE_TC || link_is_alive(pins, attachment->carrier, "xdp");
+}
