@@ -3,9 +3,11 @@
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.inet6 import (HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
                                 IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN)
+from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck
 from scapy.packet import Raw
 
+from case_path import fragments, reassembled
 from cases import Skip, case
 from net import NARROW_MTU, ether, packet_socket, receive, run, sysctl
 from packets import ANY, ports, rewritten
@@ -23,8 +25,10 @@ class Vlan:
 
     def __init__(self, t, *tags):
         self.t, self.tags, self.name, self.first = t, tags, "eth0", None
-        self.address, length, self.host = ("198.51.105.1", 24, "198.51.105.2") if not t.f.is6 \
-            else ("2001:db8:105::1", 64, "2001:db8:105::2")
+        net = 100 + tags[-1][1]
+        self.address, length, self.host = \
+            (f"198.51.{net}.1", 24, f"198.51.{net}.2") if not t.f.is6 \
+            else (f"2001:db8:{net}::1", 64, f"2001:db8:{net}::2")
         edge = t.net.edge
         for kind, number in tags:
             name = f"{self.name}.{number}"
@@ -44,13 +48,22 @@ class Vlan:
     def __enter__(self):
         return self
 
+    @property
+    def interface(self):
+        """Its block of the configuration."""
+        return f"interface {self.name} {{ mode {self.t.mode} }}"
+
     def __exit__(self, *_):
         run("ip", "-n", self.t.net.edge, "link", "delete", self.first)
 
-    def send(self, packet):
-        link = self.t.server.link
-        frame = ether(link.edge_mac, self.t.server.mac, 0)[:12] + tag_bytes(self.tags)
-        link.send(frame + (b"\x86\xdd" if self.t.f.is6 else b"\x08\x00") + bytes(packet))
+    def frame(self, packet, tags):
+        """As the host sends it."""
+        return ether(self.t.server.link.edge_mac, self.t.server.mac, 0)[:12] + tag_bytes(tags) + \
+            (b"\x86\xdd" if self.t.f.is6 else b"\x08\x00") + bytes(packet)
+
+    def send(self, *packets, tags=None):
+        for packet in packets:
+            self.t.server.link.send(self.frame(packet, self.tags if tags is None else tags))
         return self.t.net.settle()
 
     def arrived(self, frames, packet):
@@ -64,6 +77,19 @@ class Vlan:
 
 
 TAGS = {"VLAN": [("802.1q", 5)], "QinQ": [("802.1ad", 6), ("802.1q", 7)]}
+OTHER = [("802.1q", 8)]
+PRIORITY = 5 << 13
+
+
+def by_xdp(t, least, send, *packets, **options):
+    """Sends; where there is XDP, at least so many packets have to be forwarded by it."""
+    before = t.edge.xdp_forwarded() if t.xfwd else 0
+    frames = send(*packets, **options)
+    if t.xfwd and t.mode == "native":
+        count = t.edge.xdp_forwarded() - before
+        t.check(count >= least, f"{count} packets forwarded by XDP, {least} wanted", *frames)
+    return frames
+
 
 for KIND, TAG in TAGS.items():
 
@@ -72,13 +98,13 @@ for KIND, TAG in TAGS.items():
         f, port = t.f, t.port()
         with Vlan(t, *tags) as vlan:
             t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
-                   f"{f.at(f.client, 7001)}", interfaces=(f"interface {vlan.name} {{ mode tc }}",))
+                   f"{f.at(f.client, 7001)}", interfaces=(vlan.interface,))
             for _ in range(2):
                 packet = f.udp(vlan.host, vlan.address, port, 7000)
-                frame = t.one(vlan.send(packet), t.client)
+                frame = t.one(by_xdp(t, 1, vlan.send, packet), t.client)
                 t.equal(frame, rewritten(packet, dst=f.client, dport=7001), t.client)
                 answer = f.udp(f.client, vlan.host, 7001, port)
-                vlan.arrived(t.exchange(t.client, answer),
+                vlan.arrived(by_xdp(t, 1, t.exchange, t.client, answer),
                              rewritten(answer, src=vlan.address, sport=7000))
             t.load()
 
@@ -87,13 +113,90 @@ for KIND, TAG in TAGS.items():
         f, port = t.f, t.port()
         with Vlan(t, *tags) as vlan:
             t.load(f"masquerade out {vlan.name} {'ipv6 ' if f.is6 else ''}from {f.innet}",
-                   interfaces=(f"interface {vlan.name} {{ mode tc }}",))
-            for _ in range(2):
-                packet = f.tcp(f.client, vlan.host, port, 80)
-                vlan.arrived(t.exchange(t.client, packet), rewritten(packet, src=vlan.address))
-                answer = f.tcp(vlan.host, vlan.address, 80, port, "SA", seq=1, ack=1001)
-                frame = t.one(vlan.send(answer), t.client)
+                   interfaces=(vlan.interface,))
+            for flags, least in ("S", 0), ("A", 1):  # the stack forwards the first packet
+                packet = f.tcp(f.client, vlan.host, port, 80, flags)
+                vlan.arrived(by_xdp(t, least, t.exchange, t.client, packet),
+                             rewritten(packet, src=vlan.address))
+                answer = f.tcp(vlan.host, vlan.address, 80, port, f"{flags}A"[:2], seq=1, ack=1001)
+                frame = t.one(by_xdp(t, 1, vlan.send, answer), t.client)
                 t.equal(frame, rewritten(answer, dst=f.client), t.client)
+            t.load()
+
+    @case("V1", f"{KIND}: into another VLAN of the same wire, and back")
+    def into_another(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan, Vlan(t, *OTHER) as other:
+            t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
+                   f"{f.at(other.host, 7001)}", interfaces=(vlan.interface, other.interface))
+            for _ in range(2):
+                packet = f.udp(vlan.host, vlan.address, port, 7000)
+                marked = [(kind, PRIORITY | number) for kind, number in tags]
+                other.arrived(by_xdp(t, 1, vlan.send, packet, tags=marked),
+                              rewritten(packet, dst=other.host, dport=7001))
+                answer = f.udp(other.host, vlan.host, 7001, port)
+                vlan.arrived(by_xdp(t, 1, other.send, answer),
+                             rewritten(answer, src=vlan.address, sport=7000))
+            t.load()
+
+    @case("V1", f"{KIND}: an answer of the edge's own has the tag, too")
+    def answered(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
+                   f"{f.at(f.client, 7001)}", interfaces=(vlan.interface,))
+            packet = f.udp(vlan.host, vlan.address, port, 7000, ttl=1)
+            frame = t.only(vlan.send(packet))
+            header = ether(t.server.mac, t.server.link.edge_mac, 0)[:12] + tag_bytes(tags)
+            t.check(frame.data.startswith(header), f"not with its tags: {frame}")
+            frame.data = frame.data[:12] + frame.data[len(header):]
+            frame.ether = Ether(frame.data)
+            t.answer(frame, vlan.address, t.server, "ttl", packet)
+            t.load()
+
+    @case("V1", f"{KIND}: a datagram as long as the MTU")
+    def full(t, tags=TAG):
+        f, port = t.f, t.port()
+        room = 1500 - f.header - 8
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
+                   f"{f.at(f.client, 7001)}", interfaces=(vlan.interface,))
+            for _ in range(2):
+                # Beyond the MTU, a packet socket has room for one tag, of 802.1Q, and no other.
+                packet = f.udp(vlan.host, vlan.address, port, 7000,
+                               bytes(room - (8 if len(tags) > 1 else 0)))
+                frame = t.one(by_xdp(t, 1, vlan.send, packet), t.client)
+                t.equal(frame, rewritten(packet, dst=f.client, dport=7001), t.client)
+                answer = f.udp(f.client, vlan.host, 7001, port, bytes(room))
+                vlan.arrived(t.exchange(t.client, answer),
+                             rewritten(answer, src=vlan.address, sport=7000))
+            t.load()
+
+    @case("V1", f"{KIND}: fragments, the first of them last")
+    def in_fragments(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat in {vlan.name} udp to {f.at(vlan.address, 7000)} -> "
+                   f"{f.at(f.client, 7001)}", interfaces=(vlan.interface,))
+            packet = f.udp(vlan.host, vlan.address, port, 7000, bytes(2000))
+            frames = vlan.send(*reversed(fragments(packet)))
+            wanted = rewritten(packet, dst=f.client, dport=7001)
+            head, payload = reassembled(t, frames, t.client)
+            t.check(head[:2] == (vlan.host, f.client) and payload == bytes(wanted)[f.header:],
+                    f"wanted {wanted.summary()}, got {head}", payload.hex())
+            t.load()
+
+    @case("V1", f"{KIND}: a rule for any interface holds there, in mode tc beside XDP, too")
+    def by_tc(t, tags=TAG):
+        f, port = t.f, t.port()
+        with Vlan(t, *tags) as vlan:
+            t.load(f"dnat udp to {f.at(vlan.address, 7000)} -> {f.at(f.client, 7001)}",
+                   interfaces=(f"interface {vlan.name} {{ mode tc }}",))
+            before = t.edge.xdp_forwarded() if t.xfwd else 0
+            packet = f.udp(vlan.host, vlan.address, port, 7000)
+            t.equal(t.one(vlan.send(packet), t.client),
+                    rewritten(packet, dst=f.client, dport=7001), t.client)
+            t.check(not t.xfwd or t.edge.xdp_forwarded() == before, "it was forwarded by XDP")
             t.load()
 
     @case("V1", f"{KIND}: unharmed where no rule names it")
@@ -133,6 +236,22 @@ for KIND, TAG in TAGS.items():
             tap.send(left)
             frames = t.net.settle()
             t.check([x.data for x in frames] == [left], f"sent: {left.hex()}", *frames)
+
+@case("V1", "a tag that has but a priority: as if there was none, and it goes no further")
+def priority_tag(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 7001)}")
+    link, kind = t.server.link, b"\x86\xdd" if f.is6 else b"\x08\x00"
+    header = ether(link.edge_mac, t.server.mac, 0)[:12] + tag_bytes([("802.1q", PRIORITY)]) + kind
+    for ttl in (64, 1):
+        packet = f.udp(f.server, f.edge_out, port, 7000, ttl=ttl)
+        link.send(header + bytes(packet))
+        frame = t.only(t.net.settle())
+        if ttl == 1:
+            t.answer(frame, f.edge_out, t.server, "ttl", packet)
+        else:
+            t.equal(t.one([frame], t.client), rewritten(packet, dst=f.client, dport=7001),
+                    t.client)
 
 
 # ---- 6x ----

@@ -171,6 +171,8 @@ class Frame:
 
 def is_chatter(data):
     """Neighbour discovery, redirects and multicast listener reports of the edge itself, ARP."""
+    while data[12:14] in (b"\x81\x00", b"\x88\xa8"):
+        data = data[:12] + data[16:]
     kind = data[12:14]
     if kind == b"\x86\xdd" and len(data) > 54:
         at = 54 + (8 if data[20] == 0 else 0)  # hop-by-hop options before a listener report
