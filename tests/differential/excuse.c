@@ -104,6 +104,15 @@ bool is_in_turn(struct judge *j, const struct view *in)
 	return known_find(j, &in->ends, &is_reply) && is_reply != frame_begins(in);
 }
 
+/* A SYN from whom SYN and ACK are due, or the other way round: not tracked, its size is not lowered. */
+static bool is_syn_out_of_turn(struct judge *j, const struct view *in)
+{
+	bool is_reply;
+
+	return in->tcp_flags & TCP_SYN && known_find(j, &in->ends, &is_reply) &&
+	       !(in->tcp_flags & TCP_ACK) == is_reply;
+}
+
 /* An error about no connection, or one that is not translated. */
 static bool is_error_of_none(struct judge *j, const struct frame *frame, const struct view *view)
 {
@@ -378,7 +387,8 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 		return EXCUSE_TRANSLATED_ECHO;
 	if (view.ends.proto != IPPROTO_TCP && view.ends.proto != IPPROTO_SCTP)
 		return EXCUSE_NONE;
-	if (is_as_known(j, &view, &j->outputs[XFWD]) && !is_as_known(j, &view, &j->outputs[KERNEL]))
+	if (is_as_known(j, &view, &j->outputs[XFWD]) &&
+	    (!is_as_known(j, &view, &j->outputs[KERNEL]) || is_syn_out_of_turn(j, &view)))
 		return EXCUSE_TRANSLATED_STATE;
 	if (known_find(j, &view.ends, &is_reply) && j->verdicts[VERDICT_ANSWER_TTL])
 		return EXCUSE_TRANSLATED_STATE;
