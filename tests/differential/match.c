@@ -71,7 +71,7 @@ static bool equal_but_segment(const struct frame *a, const struct frame *b, cons
 	memcpy(copy.data, b->data, b->length);
 	memcpy(copy.data + inner.transport + 16, a->data + inner.transport + 16, 2);
 	memcpy(copy.data + inner.transport + 22, a->data + inner.transport + 22, 2);
-	return frame_equal(a, &copy);
+	return equal_but_source(a, &copy, view, true);
 }
 
 /* Is it about a connection that has another port at one of the two? */
