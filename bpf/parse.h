@@ -149,7 +149,10 @@ static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
 	}
 }
 
-/* Multicast listeners, neighbours, routers: of one link alone (RFC 4890 4.4.1). Bit n: type 128 + n. */
+/*
+ * Multicast listeners, neighbours, routers: of one link alone (RFC 4890 4.4.1), with a hop limit of 255
+ * or 1, or they are not what they say (RFC 4861 7.1, RFC 3810 5). Bit n: type 128 + n.
+ */
 #define ICMPV6_LINK_TYPES \
 	(0xfcULL << 0 | 3ULL << 8 | 7ULL << (141 - 128) | 3ULL << (148 - 128) | 7ULL << (151 - 128))
 
@@ -159,7 +162,7 @@ static __always_inline void parse_icmp6(struct packet *p, struct icmphdr *icmp)
 		parse_echo(p, icmp, icmp->type == ICMPV6_ECHO_REQUEST);
 	else if (icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB)
 		p->shape |= PACKET_ICMP_ERROR;
-	else if (icmp->type >= 128 && icmp->type < 128 + 64 &&
+	else if ((p->ttl == 255 || p->ttl == 1) && icmp->type >= 128 && icmp->type < 128 + 64 &&
 		 ICMPV6_LINK_TYPES >> (icmp->type - 128) & 1)
 		p->shape |= PACKET_LINK_ONLY;
 }
