@@ -250,7 +250,8 @@ static bool is_mirrored(const struct view *in, const struct outputs *outputs)
 	struct view view;
 
 	return outputs->count == 1 && view_read(&view, &outputs->list[0].frame) &&
-	       ends_equal(&view.ends, &back);
+	       ends_equal(&view.ends, &back) && view.tcp_flags == in->tcp_flags &&
+	       view.icmp_type == in->icmp_type;
 }
 
 static bool has_doubtful(const struct outputs *outputs)
@@ -354,7 +355,7 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 	if (is_beside_redirect(j, &view.ends))
 		return EXCUSE_BESIDE_REDIRECT;
 	if (has_self(&rest[KERNEL]) || has_self(&rest[XFWD]) || was_sent_back(&view.ends) ||
-	    (counted_drop(j, VERDICT_DROP_NO_PORT) && is_mirrored(&view, &rest[KERNEL])))
+	    is_mirrored(&view, &rest[KERNEL]))
 		return EXCUSE_SELF;
 	if (j->verdicts[VERDICT_DROP_UNSOLICITED] && !rest[XFWD].count)
 		return EXCUSE_UNSOLICITED;
