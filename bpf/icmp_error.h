@@ -238,7 +238,8 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 	check = csum_replace(check, delta);
 	if (length > QUOTE_HEAD)
 		length = QUOTE_HEAD;
-	if (!length || bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length, 0))
+	if (length < sizeof(struct iphdr) ||
+	    bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length, 0))
 		return -1;
 	return bpf_skb_store_bytes(skb, p->l4_offset + 2, &check, sizeof(check), 0);
 }
