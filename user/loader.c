@@ -310,6 +310,17 @@ static int load_tc(const struct pins *pins)
 	return err ? err : failed;
 }
 
+/* BPF timers are the newest that there is no doing without. */
+static void load_failed(const char *step, int err)
+{
+	const char *words = loader_words();
+
+	if (!libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL))
+		msg_error("this kernel has no BPF timers: xfwd needs Linux 5.15 or later");
+	else
+		msg_error("cannot %s: %s%s%s", step, strerror(-err), *words ? ": " : "", words);
+}
+
 int loader_load(const struct pins *pins, const struct config *config)
 {
 	struct xfwd_bpf *skel = NULL;
@@ -339,9 +350,7 @@ int loader_load(const struct pins *pins, const struct config *config)
 	if (!err)
 		err = pins_end_loading(pins);
 	if (err) {
-		const char *words = loader_words();
-
-		msg_error("cannot %s: %s%s%s", step, strerror(-err), *words ? ": " : "", words);
+		load_failed(step, err);
 		pins_remove(pins->loading);
 	}
 	xfwd_bpf__destroy(skel);
