@@ -102,7 +102,7 @@ struct attaching {
 	const struct state *state;
 	const struct pins *pins;
 	const struct config *config;
-	const struct netdevs *devs;
+	struct netdevs *devs;
 	unsigned int *fresh; /* interfaces that it attached, to be detached again on failure */
 	size_t count;
 };
@@ -266,7 +266,7 @@ static int write_beside(struct state *state, const struct config *config,
 }
 
 /* What the rules need besides the tables. Prints what is wrong. */
-static int prepare(struct state *state, const struct config *config, const struct netdevs *devs)
+static int prepare(struct state *state, const struct config *config, struct netdevs *devs)
 {
 	int err = 0;
 
@@ -283,7 +283,7 @@ static int prepare(struct state *state, const struct config *config, const struc
 
 /* The new rules hold already: what goes wrong here is said, and undoes nothing. */
 static void tidy_up(const struct state *state, const struct pins *pins, const struct config *config,
-		    const struct netdevs *devs, bool keep)
+		    struct netdevs *devs, bool keep)
 {
 	int err = detach_unwanted(state, pins, config, devs, keep);
 
@@ -317,7 +317,7 @@ static int make_room(void *context)
 }
 
 int commit(struct state *state, const struct pins *pins, struct config *config,
-	   const struct netdevs *devs, unsigned int flags)
+	   struct netdevs *devs, unsigned int flags)
 {
 	struct attaching at = { .state = state, .pins = pins, .config = config, .devs = devs };
 	struct tables tables = { 0 };

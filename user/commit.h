@@ -23,7 +23,7 @@
  * that exist. Prints what is wrong.
  */
 int commit(struct state *state, const struct pins *pins, struct config *config,
-	   const struct netdevs *devs, unsigned int flags);
+	   struct netdevs *devs, unsigned int flags);
 
 /*
  * Do the attachments fit the interfaces that there are? Not where one that the configuration names

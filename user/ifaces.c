@@ -39,6 +39,21 @@ static __u32 mtu_tagged(const struct carrier *under)
 	return under->dev->mtu + tag - under->count * tag;
 }
 
+/*
+ * Frames that a device does not take are lost without a word. Where it does not say, drivers that
+ * run our XDP program take them: their queues for it are there then. A veth does only while its peer
+ * polls, which nothing tells.
+ */
+static bool takes_redirects(const struct netdevs *devs, const struct carrier *under,
+			    const struct attachment *attachment)
+{
+	if (!under->dev || under->has_priorities)
+		return false;
+	if (devs->tell_redirects)
+		return under->dev->takes_redirects;
+	return attachment->mode == MODE_NATIVE && !under->dev->kind[0];
+}
+
 static int port_write(const struct state *state, const struct netdev *dev,
 		      const struct iface *iface, const struct carrier *under)
 {
@@ -91,10 +106,10 @@ static int iface_write(const struct state *state, unsigned int ifindex, const st
 	return err;
 }
 
-static __u32 iface_flags(const struct state *state, const struct netdev *dev,
-			 const struct carrier *under)
+static __u32 iface_flags(const struct state *state, const struct netdevs *devs,
+			 const struct netdev *dev, const struct carrier *under)
 {
-	struct attachment attachment;
+	struct attachment attachment = { .mode = MODE_TC };
 	__u32 flags = IFACE_KNOWN;
 
 	if (!attachment_get(state, dev->ifindex, &attachment))
@@ -105,7 +120,7 @@ static __u32 iface_flags(const struct state *state, const struct netdev *dev,
 		flags |= IFACE_VLAN;
 	if (sysctl_source_is_loose(dev->name))
 		flags |= IFACE_LOOSE_SOURCE;
-	if (under->dev && under->dev->takes_redirects && !under->has_priorities)
+	if (takes_redirects(devs, under, &attachment))
 		flags |= IFACE_TAKES_REDIRECTS;
 	return flags;
 }
@@ -118,7 +133,7 @@ static int iface_sync(const struct state *state, const struct netdevs *devs,
 	int err;
 
 	netdev_carrier(devs, dev, &under); /* where there is none, XDP sends nothing there */
-	iface.flags = iface_flags(state, dev, &under);
+	iface.flags = iface_flags(state, devs, dev, &under);
 	iface.port = port_find(state, dev->ifindex);
 	memcpy(iface.mac, dev->mac, sizeof(iface.mac));
 	memcpy(iface.addr6, dev->addr6, sizeof(iface.addr6));
@@ -157,11 +172,12 @@ static int vlans_sync(const struct state *state, const struct netdevs *devs)
 }
 
 /* Those that have gone are taken out. */
-int ifaces_sync(const struct state *state, const struct netdevs *devs)
+int ifaces_sync(const struct state *state, struct netdevs *devs)
 {
 	unsigned int key, next;
 	int err = 0, more;
 
+	netdevs_ask_redirects(devs);
 	for (size_t i = 0; i < devs->count && !err; i++)
 		err = iface_sync(state, devs, &devs->list[i]);
 	if (!err)

@@ -10,6 +10,6 @@
  * What the pipeline knows of every interface: addresses, MTU, where it may send. To be called when
  * links or addresses have changed. 0 or -errno.
  */
-int ifaces_sync(const struct state *state, const struct netdevs *devs);
+int ifaces_sync(const struct state *state, struct netdevs *devs);
 
 #endif

@@ -286,12 +286,7 @@ static struct nlmsghdr *generic_request(char *buffer, uint16_t family, uint8_t c
 	return msg;
 }
 
-/*
- * Which devices take redirected frames. Before Linux 6.3 nothing tells; then hardware with a driver
- * of its own is taken to, and nothing else: a veth does only while its peer polls, and frames that
- * it does not take are lost without a word.
- */
-static void netdevs_features(struct netdevs *devs)
+void netdevs_ask_redirects(struct netdevs *devs)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
 	struct nlmsghdr *msg;
@@ -302,11 +297,8 @@ static void netdevs_features(struct netdevs *devs)
 	if (!netlink_ask(NETLINK_GENERIC, msg, read_family, &family) && family) {
 		msg = generic_request(buffer, family, NETDEV_DEV_GET);
 		msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-		if (!netlink_ask(NETLINK_GENERIC, msg, read_features, devs))
-			return;
+		devs->tell_redirects = !netlink_ask(NETLINK_GENERIC, msg, read_features, devs);
 	}
-	for (size_t i = 0; i < devs->count; i++)
-		devs->list[i].takes_redirects = !devs->list[i].kind[0];
 }
 
 static struct nlmsghdr *dump_request(char *buffer, uint16_t type, size_t header)
@@ -336,7 +328,6 @@ int netdevs_get(struct netdevs *devs)
 		netdevs_free(devs);
 		return err;
 	}
-	netdevs_features(devs);
 	return 0;
 }
 

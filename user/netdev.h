@@ -25,7 +25,7 @@ struct netdev {
 	bool has_addr4;
 	uint8_t addr6_rank; /* how good addr6 is; 0: there is none */
 	bool has_fixed6; /* a global IPv6 address that does not expire: no router gave it */
-	bool takes_redirects; /* accepts frames that XDP redirects to it */
+	bool takes_redirects; /* accepts frames that XDP redirects to it: netdevs_ask_redirects() */
 	__be32 addr4; /* the first primary address of global scope, else the first */
 	__be32 addr6[4]; /* the first of the best of global scope */
 };
@@ -38,6 +38,7 @@ struct netdev_address {
 struct netdevs {
 	struct netdev *list;
 	size_t count;
+	bool tell_redirects; /* the kernel knows such things of devices: Linux 6.3 */
 };
 
 /* What the frames of an interface come and go by: itself, or the device under a VLAN interface. */
@@ -50,6 +51,8 @@ struct carrier {
 
 /* 0 or -errno. */
 int netdevs_get(struct netdevs *devs);
+/* Which of them take redirected frames: drivers change their answer as XDP is attached. */
+void netdevs_ask_redirects(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
 const struct netdev *netdev_by_name(const struct netdevs *devs, const char *name);
 /*
