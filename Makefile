@@ -47,6 +47,7 @@ PROG	:= $(patsubst tests/prog/%.c,$(BUILD)/tests/prog/%,$(wildcard tests/prog/*_
 # Objects that the program tests share with the command: all but its command line.
 PROG_OBJ := $(filter-out $(BUILD)/user/main.o $(BUILD)/user/cmd_%.o,$(USER_OBJ)) $(MODEL_OBJ)
 PROG_LIB := $(patsubst %.c,$(BUILD)/%.o,$(filter-out %_test.c,$(wildcard tests/prog/*.c)))
+PROG_WRAP := -Wl,--wrap=netdevs_ask_redirects # in tests/prog/harness.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -101,7 +102,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(MODEL_OBJ)
 
 $(BUILD)/tests/prog/%: $(BUILD)/tests/prog/%.o $(PROG_LIB) $(PROG_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PROG_WRAP) -o $@ $^ $(LIBS) -lcmocka
 
 $(BUILD)/tests/prog/%.o: | $(BUILD)/xfwd.skel.h
 

@@ -26,7 +26,8 @@ CLONE_NEWNET = 0x40000000
 SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING = 263, 8, 23
 TP_STATUS_VLAN_VALID, TP_STATUS_VLAN_TPID_VALID = 0x10, 0x40
 FENCE = 0x88B5  # IEEE 802 local experimental ethertype 1
-PATIENCE = 5  # seconds until a frame that nothing can hold up counts as lost
+SLOWER = int(os.environ.get("XFWD_TEST_SLOWER", 1))  # than a real machine, where it is emulated
+PATIENCE = 5 * SLOWER  # seconds until a frame that nothing can hold up counts as lost
 NARROW_MTU = 1280  # the least for IPv6
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -170,7 +171,8 @@ class Frame:
 
 
 def is_chatter(data):
-    """Neighbour discovery, redirects and multicast listener reports of the edge itself, ARP."""
+    """Neighbour discovery, redirects and multicast listener reports of the edge itself, ARP; also
+    those of its VLAN interfaces."""
     while data[12:14] in (b"\x81\x00", b"\x88\xa8"):
         data = data[:12] + data[16:]
     kind = data[12:14]

@@ -20,7 +20,7 @@ from scapy.layers.inet6 import IPv6
 import cases
 from cases import Failure, Skip
 from edges import NftEdge, XfwdEdge
-from net import NARROW_MTU, Network, ether, layer3, run
+from net import NARROW_MTU, SLOWER, Network, ether, layer3, run
 from packets import ANY, Family, aged, broken, ports, readable, rewritten
 
 SUBJECTS = ("mapping", "lifetime", "hairpin", "icmp", "path", "header", "refuse", "protocol",
@@ -116,7 +116,7 @@ class Test:
 
     def until(self, what, condition, patience=10):
         """Waits for a condition."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + patience * SLOWER
         while not condition():
             if time.monotonic() > end:
                 self.fail(f"not within {patience} s: {what}")
@@ -305,7 +305,8 @@ def main():
     parser.add_argument("--against", choices=("xfwd", "nft"), default="xfwd")
     parser.add_argument("--family", type=int, choices=(4, 6), action="append")
     parser.add_argument("--cpu", type=int, default=0, help="the one that forwards")
-    parser.add_argument("pattern", nargs="*", help="a row, or a part of a title")
+    parser.add_argument("pattern", nargs="*", help="a row, or a part of a title",
+                        default=os.environ.get("XFWD_TEST_ROWS", "").split())
     args = parser.parse_args()
 
     for subject in SUBJECTS:

@@ -10,7 +10,7 @@ $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/differential/*.c)): | $(BUILD)/xfwd
 
 $(DIFFERENTIAL): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/differential/*.c)) $(PROG_LIB) $(PROG_OBJ)
 	$(call say,LINK)
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $(PROG_WRAP) -o $@ $^ $(LIBS) -lcmocka
 
 tests: $(DIFFERENTIAL)
 

@@ -18,7 +18,7 @@ $(FUZZ)/frame_fuzz.o: tests/fuzz/frame_fuzz.c | $(BUILD)/xfwd.skel.h
 # The fuzzer without its main(): namespaces come first.
 $(FUZZ)/frame_fuzz: $(FUZZ)/frame_fuzz.o $(FRAME_OBJ) $(PROG_OBJ)
 	$(call say,LINK)
-	$(Q)$(CLANG) $(CFLAGS) -o $@ $^ $(LIBS) -lcmocka -lstdc++ -lm -lpthread \
+	$(Q)$(CLANG) $(CFLAGS) $(PROG_WRAP) -o $@ $^ $(LIBS) -lcmocka -lstdc++ -lm -lpthread \
 		$(wildcard $(shell $(CLANG) -print-resource-dir)/lib/linux/libclang_rt.fuzzer_no_main-x86_64.a)
 
 # The parser and what it needs, built for it.

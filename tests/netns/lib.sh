@@ -23,6 +23,7 @@ ONLY=("$@")
 CASES=0
 FAILED=0
 SKIP=77
+SLOWER=${XFWD_TEST_SLOWER:-1} # than a real machine: what a test waits for may take so many times longer
 
 OUTSIDE=$ID-outside
 EDGE=$ID-edge
@@ -148,7 +149,7 @@ said() {
 
 # Without -e and with the trap off: its command is expected to fail at first.
 wait_until() { # SECONDS COMMAND...
-	local end=$(($(date +%s%N) + $1 * 1000000000)) first=$1
+	local end=$(($(date +%s%N) + $1 * SLOWER * 1000000000)) first=$1
 	shift
 	until (trap - ERR && "$@") >/dev/null 2>&1; do
 		(($(date +%s%N) < end)) || fail "not within $first s: $*"

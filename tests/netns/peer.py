@@ -24,7 +24,8 @@ import threading
 import time
 
 KIND = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
-PATIENCE = 10  # seconds a stream waits for an answer
+SLOWER = int(os.environ.get("XFWD_TEST_SLOWER", 1))  # than a real machine, where it is emulated
+PATIENCE = 10 * SLOWER  # seconds a stream waits for an answer
 PACE = 0.02  # seconds between a stream's messages
 
 
@@ -74,7 +75,7 @@ def segment(sock, ready):
         sock.close()
 
 
-def connect(proto, addr, port, source=0, patience=3.0):
+def connect(proto, addr, port, source=0, patience=3.0 * SLOWER):
     sock = socket.socket(family(addr), KIND[proto])
     sock.settimeout(patience)
     if source:  # with it, the kernel may choose a UDP port that another socket of ours has

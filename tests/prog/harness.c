@@ -28,6 +28,9 @@
 
 #define SKIPPED 77
 
+/* Linked in place of netdevs_ask_redirects(). */
+void __wrap_netdevs_ask_redirects(struct netdevs *devs);
+
 const char *const program_names[PROGRAMS] = { "xdp_wire", "xdp_virtual", "xdp_generic",
 					      "tc_ingress", "tc_egress" };
 const char *const iface_names[IFACES] = { "eth0", "eth1" };
@@ -71,6 +74,13 @@ const char *harness_id(void)
 	else if (!id[0])
 		snprintf(id, sizeof(id), "xt-p%x", getpid());
 	return id;
+}
+
+int harness_slower(void)
+{
+	const char *text = getenv("XFWD_TEST_SLOWER");
+
+	return text ? atoi(text) : 1;
 }
 
 static void clean_up(void)
@@ -236,6 +246,17 @@ void harness_as_netfilter(struct config *config)
 	for (size_t i = 0; i < config->rule_count; i++)
 		if (config->rules[i].kind == RULE_SNAT || config->rules[i].kind == RULE_MASQUERADE)
 			config->rules[i].mapping = MAPPING_DEPENDENT;
+}
+
+/*
+ * XDP may redirect to every interface here, whether or not this kernel says of a veth that it takes
+ * such frames (before Linux 6.3 none does): no frame is really sent.
+ */
+void __wrap_netdevs_ask_redirects(struct netdevs *devs)
+{
+	devs->tell_redirects = true;
+	for (size_t i = 0; i < devs->count; i++)
+		devs->list[i].takes_redirects = true;
 }
 
 void harness_apply_config(struct harness *h, struct config *config)
