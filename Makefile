@@ -3,6 +3,7 @@
 # make test   every test            make demo     forward a port between namespaces and show it
 # make bench  compare with others   make bench-quick  the same in two minutes
 # make conformance  how a NAT has to behave: those tests, and the table in README.md
+# make vm-test      every test under other kernels, and the table of them in README.md
 # make toolchain-test  other compilers, arm64, and the table of them in README.md
 # make install [PREFIX=/usr/local] [DESTDIR=]     make dist     make clean
 
@@ -130,6 +131,7 @@ include tests/bench/bench.mk
 include tests/differential/differential.mk
 include tests/fuzz/fuzz.mk
 include tests/toolchain/toolchain.mk
+include tests/vm/vm.mk
 
 install: all
 	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd

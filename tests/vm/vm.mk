@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# The tests under other kernels. Included by the Makefile.
+#
+# make vm-test [KERNEL=6.1]	every test under every kernel, or under one
+# make vm-quick [KERNEL=6.1]	what a change can break there, in minutes, as in CI
+#
+# Both write the table in README.md; what is not run keeps its row.
+
+.PHONY: vm-test vm-quick
+
+vm-test vm-quick: setup
+	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)scripts/vm $(if $(filter vm-quick,$@),--ci) $(KERNEL:%=--kernel %); status=$$?; \
+		tests/vm/table.py && exit $$status
