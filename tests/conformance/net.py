@@ -117,6 +117,13 @@ def packet_socket(namespace, interface, protocol):
     return sock
 
 
+def veths_tell():
+    """Does this kernel tell which devices take redirected frames? Before Linux 6.3 none does, and
+    XDP leaves what goes to a veth to tc."""
+    return subprocess.run(["genl", "ctrl", "get", "name", "netdev"], check=False,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
 def pass_all(namespace):
     """XDP_PASS at our end of a wire: a veth takes frames that XDP redirects only if its peer has
     a program. GRO would do, too, but merges segments."""
