@@ -11,6 +11,7 @@ a MAC address of ours, for which the tests send and receive whole frames. Nothin
 """
 import ctypes
 import fcntl
+import functools
 import os
 import select
 import socket
@@ -117,6 +118,7 @@ def packet_socket(namespace, interface, protocol):
     return sock
 
 
+@functools.cache
 def veths_tell():
     """Does this kernel tell which devices take redirected frames? Before Linux 6.3 none does, and
     XDP leaves what goes to a veth to tc."""
