@@ -128,8 +128,8 @@ static int tc_attach(const struct pins *pins, unsigned int ifindex, struct attac
 	return err;
 }
 
-static int attachment_put(const struct state *state, unsigned int ifindex,
-			  const struct attachment *attachment)
+int attachment_put(const struct state *state, unsigned int ifindex,
+		   const struct attachment *attachment)
 {
 	char value[XFWD_ATTACHMENT_SIZE] = { 0 };
 
@@ -222,6 +222,8 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 	err = xdp_sync(state, pins, devs, dev, &attachment);
 	if (!err)
 		err = attachment_put(state, dev->ifindex, &attachment);
+	if (err && attached)
+		attach_without_xdp(state, pins, dev->ifindex);
 	if (err && !attached) {
 		xdp_drop(state, pins, dev->ifindex, &attachment);
 		tc_detach(pins, dev->ifindex, &attachment);

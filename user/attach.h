@@ -40,6 +40,8 @@ int detach_interface(const struct state *state, const struct pins *pins, unsigne
 /* Is the interface attached, by all that it should be? */
 bool attach_is_complete(const struct state *state, const struct pins *pins,
 			const struct netdev *dev);
+int attachment_put(const struct state *state, unsigned int ifindex,
+		   const struct attachment *attachment);
 /* -ENOENT: not attached. */
 int attachment_get(const struct state *state, unsigned int ifindex, struct attachment *attachment);
 /* Indexes of all attached interfaces; free() *list. */

@@ -59,7 +59,7 @@ static __u32 find_places(const char *ifname, int places[NAMES])
 }
 
 /* Which of them are on: bit n is that of names[n]. */
-static unsigned int get(const char *ifname)
+unsigned int offload_get(const char *ifname)
 {
 	struct {
 		struct ethtool_gfeatures head;
@@ -76,7 +76,7 @@ static unsigned int get(const char *ifname)
 	return on;
 }
 
-static void set(const char *ifname, unsigned int bits, bool on)
+void offload_set(const char *ifname, unsigned int bits, bool on)
 {
 	struct {
 		struct ethtool_sfeatures head;
@@ -97,22 +97,4 @@ static void set(const char *ifname, unsigned int bits, bool on)
 			all.blocks[places[i] / 32].requested |= 1U << places[i] % 32;
 	}
 	ask(ifname, &all);
-}
-
-unsigned int offload_off(const char *ifname)
-{
-	unsigned int before = get(ifname);
-
-	set(ifname, before, false);
-	return before & ~get(ifname);
-}
-
-void offload_restore(const char *ifname, unsigned int bits)
-{
-	set(ifname, bits, true);
-}
-
-bool offload_is_on(const char *ifname)
-{
-	return get(ifname);
 }

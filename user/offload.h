@@ -8,10 +8,9 @@
 
 #include <stdbool.h>
 
-/* Switches it off. Which bits of it were on, for offload_restore(). */
-unsigned int offload_off(const char *ifname);
-void offload_restore(const char *ifname, unsigned int bits);
-/* Is it on, though it was told not to be? */
-bool offload_is_on(const char *ifname);
+/* Which bits of it are on; 0: it is off. */
+unsigned int offload_get(const char *ifname);
+/* Switches these bits, as far as the device lets it. */
+void offload_set(const char *ifname, unsigned int bits, bool on);
 
 #endif

@@ -99,35 +99,48 @@ static bool find_sharer(const struct state *state, unsigned int carrier, unsigne
 static int see_tags(struct xdp *x, struct attachment *attachment)
 {
 	const struct netdev *on = x->under.dev;
+	unsigned int fixed;
 
-	attachment->offload |= offload_off(on->name);
-	if (!offload_is_on(on->name) ||
-	    (attachment->wanted != MODE_AUTO && !netdev_has_vlans(x->devs, on)))
+	offload_set(on->name, attachment->offload, false);
+	fixed = offload_get(on->name);
+	attachment->offload &= ~fixed;
+	if (!fixed || (attachment->wanted != MODE_AUTO && !netdev_has_vlans(x->devs, on)))
 		return 0;
 	because(x, "%s keeps VLAN tags from XDP (rx-vlan-offload is fixed)", on->name);
 	return -EOPNOTSUPP;
+}
+
+/* On record before it is done: what an interrupted call has left is then found, and mended. */
+static int attach_recorded(struct xdp *x, struct attachment *attachment)
+{
+	int err;
+
+	attachment->offload |= offload_get(x->under.dev->name);
+	err = attachment_put(x->state, x->dev->ifindex, attachment);
+	if (err) {
+		because(x, "%s", strerror(-err));
+		return err;
+	}
+	err = see_tags(x, attachment);
+	return err ? err : attach(x, attachment->mode);
 }
 
 static int take(struct xdp *x, struct attachment *attachment)
 {
 	const unsigned int carrier = x->under.dev->ifindex;
 	struct attachment sharer;
+	bool shared = find_sharer(x->state, carrier, x->dev->ifindex, &sharer);
 	int err = 0;
 
-	if (find_sharer(x->state, carrier, x->dev->ifindex, &sharer) &&
-	    link_is_alive(x->pins, carrier, "xdp")) {
-		if (sharer.mode != attachment->mode) {
-			because(x, "%s is in mode %s for %s", x->under.dev->name,
-				attach_mode_names[sharer.mode], sharer.name);
-			return -EBUSY;
-		}
-		attachment->offload = sharer.offload;
-	} else {
-		err = see_tags(x, attachment);
-		if (!err)
-			err = attach(x, attachment->mode);
-	}
 	attachment->carrier = carrier;
+	attachment->offload = shared ? sharer.offload : 0;
+	if (!shared || !link_is_alive(x->pins, carrier, "xdp")) {
+		err = attach_recorded(x, attachment);
+	} else if (sharer.mode != attachment->mode) {
+		because(x, "%s is in mode %s for %s", x->under.dev->name,
+			attach_mode_names[sharer.mode], sharer.name);
+		err = -EBUSY;
+	}
 	if (err)
 		xdp_drop(x->state, x->pins, x->dev->ifindex, attachment);
 	return err;
@@ -226,7 +239,7 @@ int xdp_drop(const struct state *state, const struct pins *pins, unsigned int if
 	if (carrier && !find_sharer(state, carrier, ifindex, &sharer)) {
 		err = link_unpin(pins, carrier, "xdp");
 		if (attachment->offload && if_indextoname(carrier, name))
-			offload_restore(name, attachment->offload);
+			offload_set(name, attachment->offload, true);
 	}
 	attachment->mode = MODE_TC;
 	attachment->carrier = 0;

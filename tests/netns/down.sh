@@ -230,6 +230,24 @@ interface_gone() { # deleted under our feet: no harm to the rest, and down still
 	equal pins "$(ls -d "/sys/fs/bpf/xfwd/netns/$EDGE"* 2>/dev/null)" ""
 }
 
+# Killed at moments all over its run, `apply` has what it began found: by the next one, or by `down`.
+killed() {
+	topology
+	local before n pid
+	before=$(snapshot)
+	{ mode_lines && echo "redirect in eth0 tcp to :80 -> :8080"; } >"$TMP/case/conf"
+	for n in {1..30}; do
+		"$XFWD" -q -n "$EDGE" apply "$TMP/case/conf" &
+		pid=$!
+		sleep "0.$(printf %03d $((RANDOM % 400)))"
+		kill -9 "$pid" || true
+		wait "$pid" || true
+		((n % 2)) || xfwd -q apply "$TMP/case/conf"
+		xfwd -q down
+		unchanged "$before"
+	done
+}
+
 without_tcx() { # FUNCTION: as on kernels before 6.6
 	export XFWD_NO_TCX=1
 	"$1"
@@ -255,4 +273,5 @@ once "an occupied XDP hook" xdp_of_others
 once "an apply that cannot attach changes nothing" refused_while_running
 each_mode "down for one interface" one_interface
 each_mode "an interface disappears" interface_gone
+each_mode "kill -9 of the first apply" killed
 finish
