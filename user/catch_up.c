@@ -108,7 +108,6 @@ int catch_up(const struct pins *pins, const struct catch_up *what)
 	int err;
 
 	/* Not session_write(): what `xfwd down` took away is not loaded again. */
-	session.pins.lock = -1;
 	err = pins_lock(&session.pins);
 	if (err)
 		return err;

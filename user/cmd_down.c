@@ -57,7 +57,7 @@ static int down_remains(struct session *session)
 {
 	int err = 0;
 
-	if (session->pins.lock < 0)
+	if (session->pins.lock.fd < 0)
 		err = pins_lock(&session->pins);
 	if (!err)
 		err = pins_remove(session->pins.dir);

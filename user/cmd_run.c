@@ -23,7 +23,6 @@
 #include "lease.h"
 #include "loader.h"
 #include "msg.h"
-#include "single.h"
 
 #define MS          1000ULL
 #define RENEW_US    (300 * MS)
@@ -41,7 +40,7 @@
 struct service {
 	const struct invocation *call;
 	struct pins pins;
-	struct single single;
+	struct lock alone; /* one service for each running state */
 	struct state state;
 	ino_t state_inode; /* of the state that is open, or could not be opened; 0: there is none */
 	bool open;
@@ -102,7 +101,7 @@ static int child_main(const struct service *s)
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	close(s->single.fd); /* should the service be killed, another may begin at once */
+	close(s->alone.fd); /* should the service be killed, another may begin at once */
 	if (s->doing & JOB_RELOAD && reload(s))
 		failed |= JOB_RELOAD;
 	/* Other failures are said, and last until something changes. */
@@ -374,15 +373,32 @@ static int stay(struct service *s)
 	return err;
 }
 
+/* Says so where another one is there already. 0 or -errno. */
+static int begin_alone(struct service *s)
+{
+	int err, holder;
+
+	lock_init(&s->alone, s->pins.dir, "service");
+	err = lock_try(&s->alone);
+	if (err != -EWOULDBLOCK)
+		return err;
+	holder = lock_holder(&s->alone);
+	if (holder)
+		msg_error("`xfwd run` is there already, as process %d", holder);
+	else
+		msg_error("`xfwd run` is there already (%s is locked)", s->alone.path);
+	return err;
+}
+
 int cmd_run(const struct invocation *call)
 {
-	struct service s = { .call = call, .single.fd = -1 };
+	struct service s = { .call = call };
 	int code = EXIT_FAILED;
 
 	if (call->argc != 2 || (call->argv[1][0] == '-'))
 		return cmd_usage("run", "one FILE is needed, by its name");
 	loader_listen();
-	if (pins_open(&s.pins, call->netns, true) || single_begin(&s.single, &s.pins))
+	if (pins_open(&s.pins, call->netns, true) || begin_alone(&s))
 		return EXIT_FAILED;
 	code = reload(&s);
 	fflush(stdout);
@@ -393,6 +409,6 @@ int cmd_run(const struct invocation *call)
 	sd_event_unref(s.event);
 	if (s.open)
 		state_close(&s.state);
-	single_end(&s.single);
+	lock_release(&s.alone);
 	return code;
 }

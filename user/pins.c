@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -24,7 +23,6 @@
 
 #define BPFFS        "/sys/fs/bpf"
 #define NETNS_RUN    "/run/netns"
-#define OWN_NETNS    "/proc/self/ns/net"
 #define LOCK_SECONDS 10
 #define LOCK_POLL_MS 5 /* well below the time between two calls of who calls on and on */
 
@@ -150,16 +148,16 @@ static int make_dir(const char *path)
 
 static void name_folders(struct pins *pins, const char *netns)
 {
-	pins->lock = -1;
 	pins->named = netns;
 	strcpy(pins->dir, PINS_ROOT "/host");
 	strcpy(pins->loading, PINS_ROOT "/host-loading");
-	if (!netns)
-		return;
-	strcpy(pins->dir, PINS_ROOT "/netns/");
-	append_escaped(pins->dir, sizeof(pins->dir), netns);
-	strcpy(pins->loading, PINS_ROOT "/netns-loading/");
-	append_escaped(pins->loading, sizeof(pins->loading), netns);
+	if (netns) {
+		strcpy(pins->dir, PINS_ROOT "/netns/");
+		append_escaped(pins->dir, sizeof(pins->dir), netns);
+		strcpy(pins->loading, PINS_ROOT "/netns-loading/");
+		append_escaped(pins->loading, sizeof(pins->loading), netns);
+	}
+	lock_init(&pins->lock, pins->dir, "writer");
 }
 
 int pins_open(struct pins *pins, const char *netns, bool create)
@@ -182,75 +180,41 @@ bool pins_exist(const struct pins *pins)
 	return !access(pins->dir, F_OK);
 }
 
-/* Who holds the lock, from /proc/locks: "1: FLOCK ADVISORY WRITE 1234 00:1f:1 0 EOF". */
-static int lock_holder(int fd)
+/* Waits for who has it, a while; then says who that is. 0 or -errno. */
+static int lock_wait(struct lock *lock)
 {
-	char line[256], want[64];
-	FILE *locks = fopen("/proc/locks", "re");
-	struct stat st;
-	int pid = 0, found = 0;
+	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000 * 1000 };
 
-	if (!locks || fstat(fd, &st)) {
-		if (locks)
-			fclose(locks);
-		return 0;
+	for (int i = 0; i < LOCK_SECONDS * 1000 / LOCK_POLL_MS; i++) {
+		int err = lock_try(lock);
+
+		if (err != -EWOULDBLOCK)
+			return err;
+		nanosleep(&pause, NULL);
 	}
-	snprintf(want, sizeof(want), ":%lu ", (unsigned long)st.st_ino);
-	while (!found && fgets(line, sizeof(line), locks))
-		if (strstr(line, "FLOCK") && !strstr(line, "->") && strstr(line, want) &&
-		    sscanf(line, "%*s %*s %*s %*s %d", &pid) == 1)
-			found = pid;
-	fclose(locks);
-	return found;
+	msg_error("another xfwd (process %d) is changing the rules; nothing was done",
+		  lock_holder(lock));
+	return -EBUSY;
 }
 
 int pins_lock(struct pins *pins)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000 * 1000 };
-
-	/* The namespace itself: it is there as long as its rules have a meaning. */
-	pins->lock = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
-	if (pins->lock < 0)
-		return cannot("open", OWN_NETNS);
-	for (int i = 0; i < LOCK_SECONDS * 1000 / LOCK_POLL_MS; i++) {
-		if (!flock(pins->lock, LOCK_EX | LOCK_NB))
-			return 0;
-		if (errno != EWOULDBLOCK)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	msg_error("another xfwd (process %d) is changing the rules; nothing was done",
-		  lock_holder(pins->lock));
-	close(pins->lock);
-	pins->lock = -1;
-	return -EBUSY;
+	return lock_wait(&pins->lock);
 }
 
 void pins_unlock(struct pins *pins)
 {
-	if (pins->lock >= 0)
-		close(pins->lock);
-	pins->lock = -1;
+	lock_release(&pins->lock);
 }
 
 /*
  * The folders that the namespaces share come and go with the first and the last of them: never while
- * another one is at it. For moments only. Close it; -errno.
+ * another one is at it. For moments only.
  */
-static int lock_parents(void)
+static int lock_parents(struct lock *parents)
 {
-	int fd = open(BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC), err;
-
-	if (fd < 0)
-		return -errno;
-	while (flock(fd, LOCK_EX)) {
-		err = -errno;
-		if (err == -EINTR)
-			continue;
-		close(fd);
-		return err;
-	}
-	return fd;
+	lock_init(parents, PINS_ROOT, "folders");
+	return lock_wait(parents);
 }
 
 static int make_parents(void)
@@ -266,27 +230,29 @@ static int make_parents(void)
 
 int pins_begin_loading(const struct pins *pins)
 {
-	int parents = lock_parents(), err;
+	struct lock parents;
+	int err = lock_parents(&parents);
 
-	if (parents < 0)
-		return parents;
+	if (err)
+		return err;
 	err = make_parents();
 	if (!err && mkdir(pins->loading, 0700))
 		err = -errno;
-	close(parents);
+	lock_release(&parents);
 	return err;
 }
 
 int pins_end_loading(const struct pins *pins)
 {
-	int parents = lock_parents(), err;
+	struct lock parents;
+	int err = lock_parents(&parents);
 
-	if (parents < 0)
-		return parents;
+	if (err)
+		return err;
 	err = make_parents();
 	if (!err && rename(pins->loading, pins->dir))
 		err = -errno;
-	close(parents);
+	lock_release(&parents);
 	return err;
 }
 
@@ -317,14 +283,13 @@ int pins_remove(const char *dir)
 
 void pins_tidy(const struct pins *pins)
 {
-	int parents;
+	struct lock parents;
 
 	pins_remove(pins->loading);
-	parents = lock_parents();
-	if (parents < 0)
+	if (lock_parents(&parents))
 		return;
 	rmdir(PINS_ROOT "/netns-loading");
 	rmdir(PINS_ROOT "/netns");
 	rmdir(PINS_ROOT);
-	close(parents);
+	lock_release(&parents);
 }

@@ -11,13 +11,15 @@
 #include <limits.h>
 #include <stdbool.h>
 
+#include "lock.h"
+
 #define PINS_ROOT "/sys/fs/bpf/xfwd"
 
 struct pins {
 	char dir[PATH_MAX];
 	char loading[PATH_MAX]; /* a state that is not complete yet */
 	bool named; /* of a namespace given by name */
-	int lock; /* -1: not held */
+	struct lock lock; /* the writers' */
 };
 
 /*

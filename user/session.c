@@ -16,7 +16,7 @@
 static void session_init(struct session *session)
 {
 	memset(session, 0, sizeof(*session));
-	session->pins.lock = -1;
+	session->pins.lock.fd = -1;
 	for (int i = 0; i < MAP_COUNT; i++)
 		session->state.map[i] = -1;
 	config_init(&session->config);
@@ -177,7 +177,7 @@ void session_close(struct session *session)
 	state_close(&session->state);
 	netdevs_free(&session->devs);
 	config_free(&session->config);
-	if (session->pins.lock >= 0)
+	if (session->pins.lock.fd >= 0)
 		pins_tidy(&session->pins);
 	pins_unlock(&session->pins);
 }

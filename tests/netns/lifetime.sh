@@ -142,10 +142,27 @@ add_many() { # FIRST-PORT
 	done
 }
 
+# All that anybody can open: the namespace, and bpffs where it was mounted so.
+locks_of_others() {
+	topology
+	load <<<"dnat in eth0 tcp to :2000 -> 10.0.0.2"
+	local path pids=()
+	for path in "/run/netns/$EDGE" /sys/fs/bpf; do
+		setpriv --reuid 65534 --regid 65534 --clear-groups flock -F "$path" sleep 60 &
+		pids+=($!)
+	done
+	sleep 0.2
+	timeout 5 "$XFWD" -q -n "$EDGE" add "dnat in eth0 tcp to :3000 -> 10.0.0.3"
+	timeout 5 "$XFWD" -q -n "$EDGE" down
+	kill "${pids[@]}"
+	wait "${pids[@]}" || true
+}
+
 each_mode "flows expire" expire
 once "flows in use live on" outlive_idle_neighbours
 each_mode "flow table full" table_full
 each_mode "kill -9 of apply under load breaks no stream" killed
 each_mode "rapid reloads break no stream" reloaded
 once "two writers at once" two_writers
+once "who is not root holds up no writer" locks_of_others
 finish
