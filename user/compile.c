@@ -300,12 +300,13 @@ static void pool_add(struct ruleset *ruleset, const struct rule *rule, enum fami
 	ruleset->pool_count[family]++;
 }
 
-/* Destinations that a rule of the stage in has. */
-static void ports_note(struct compiler *compiler, struct port_range ports)
+/* Destinations that a rule of the stage in has: of ICMP alone, none. */
+static void ports_note(struct compiler *compiler, const struct rule *rule)
 {
+	struct port_range ports = rule->to.ports;
 	bool all = !range_given(ports);
 
-	if (compiler->ports_all)
+	if (compiler->ports_all || rule->protocols == RULE_ICMP)
 		return;
 	compiler->ports_all = all;
 	for (__u32 port = ports.min, last = all ? UINT16_MAX : ports.max; port <= last; port++)
@@ -331,7 +332,7 @@ static int pattern_begin(struct compiler *compiler, const struct rule *rule, enu
 	}
 	compiler->tables->ruleset->interfaces[stage] |= interfaces;
 	if (stage == STAGE_IN)
-		ports_note(compiler, rule->to.ports);
+		ports_note(compiler, rule);
 	if (rule->hairpin && rule->ifname[0])
 		return hairpin_add(compiler->tables->ruleset, pattern->value.ifindex);
 	return 0;

@@ -257,6 +257,29 @@ static void first_match_wins(void **state)
 	tables_free(&tables);
 }
 
+/* The ports that any rule may hold for are those of protocols that have some. */
+static void ports_noted(void **state)
+{
+	struct rule rules[] = {
+		{ .kind = RULE_DNAT, .protocols = RULE_TCP, .to.ports = { 80, 81 } },
+		{ .kind = RULE_DNAT, .protocols = RULE_ICMP },
+		{ .kind = RULE_DROP, .protocols = RULE_ICMP | RULE_UDP },
+	};
+	static const size_t expected[] = { 2, 65536 };
+	struct tables tables;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+		size_t at, count = 0;
+
+		assert_int_equal(compile_rules(rules, 2 + i, &tables, &at), 0);
+		for (size_t word = 0; word < RULESET_PORT_WORDS; word++)
+			count += __builtin_popcountll(tables.ruleset->ports[word]);
+		assert_int_equal(count, expected[i]);
+		tables_free(&tables);
+	}
+}
+
 static void interface_unknown(void **state)
 {
 	struct rule rules[] = {
@@ -417,6 +440,7 @@ int main(void)
 		cmocka_unit_test(range_longest),
 		cmocka_unit_test(no_rules),
 		cmocka_unit_test(first_match_wins),
+		cmocka_unit_test(ports_noted),
 		cmocka_unit_test(interface_unknown),
 		cmocka_unit_test(interfaces_asked_once),
 		cmocka_unit_test(masks_overflow),
