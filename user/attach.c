@@ -199,7 +199,8 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 	bool attached = known && tc_is_attached(pins, dev->ifindex, &attachment);
 	int err = 0;
 
-	if (attached && attachment.wanted == wanted && xdp_is_attached(pins, &attachment))
+	if (attached && attachment.wanted == wanted && xdp_is_attached(pins, &attachment) &&
+	    xdp_sees_tags(devs, &attachment))
 		return 0;
 	attachment.wanted = wanted;
 	strcpy(attachment.name, dev->name);

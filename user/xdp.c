@@ -247,6 +247,14 @@ int xdp_drop(const struct state *state, const struct pins *pins, unsigned int if
 	return err;
 }
 
+bool xdp_sees_tags(const struct netdevs *devs, const struct attachment *attachment)
+{
+	const struct netdev *on = netdev_by_index(devs, attachment->carrier);
+	unsigned int kept = on ? offload_get(on->name) : 0;
+
+	return !(kept & attachment->offload) && (!kept || !netdev_has_vlans(devs, on));
+}
+
 bool xdp_is_attached(const struct pins *pins, const struct attachment *attachment)
 {
 	return attachment->mode == MODE_TC || link_is_alive(pins, attachment->carrier, "xdp");

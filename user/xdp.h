@@ -17,6 +17,8 @@ int xdp_sync(const struct state *state, const struct pins *pins, const struct ne
 /* The interface does without from here on. 0 or -errno. */
 int xdp_drop(const struct state *state, const struct pins *pins, unsigned int ifindex,
 	     struct attachment *attachment);
+/* Does XDP where it is attached still get frames with their tags? Others may have changed that. */
+bool xdp_sees_tags(const struct netdevs *devs, const struct attachment *attachment);
 bool xdp_is_attached(const struct pins *pins, const struct attachment *attachment);
 
 #endif

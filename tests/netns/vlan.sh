@@ -66,6 +66,21 @@ shared() {
 	sees_tags on
 }
 
+# Whoever switches the offload on again, the next apply sees to it.
+offload_again() {
+	topology
+	for _ in 1 2; do
+		xfwd apply - <<<"interface eth0 { mode native }"
+		sees_tags off
+		in_ns "$EDGE" ethtool -K eth0 rx-vlan-offload on
+	done
+	xfwd apply - <<<"interface eth0 { mode native }"
+	[[ -n $(xdp_on eth0) ]]
+	sees_tags off
+	xfwd down
+	sees_tags on
+}
+
 # All of them change together, or none.
 one_mode() {
 	two_vlans
@@ -131,6 +146,7 @@ attached() {
 
 each_mode "rules hold in the VLAN that they name" one_of_two
 once "VLANs share the XDP program of their device" shared
+once "the offload comes on again" offload_again
 once "and its mode" one_mode
 once "a device and its VLANs" beside_device
 once "what auto is" by_default
