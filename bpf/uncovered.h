@@ -9,29 +9,51 @@
 
 #include "begin.h"
 
-/* The ruleset in force, where it has nothing but rules of the stage in, for its own interfaces. */
+/* The ruleset in force, where packets between this interface and the stack can only meet stage in. */
 static __always_inline const struct ruleset *ruleset_simple(const struct packet *p)
 {
 	__u32 zero = 0, active = p->generation & 1;
 	void *inner = bpf_map_lookup_elem(&rulesets, &active);
 	const struct ruleset *set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 
-	return set && !set->interfaces[STAGE_OUT] && !set->hairpin_count ? set : NULL;
+	if (!set || set->hairpin_count || set->pool_count[p->tuple.family & 1] ||
+	    set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->ifindex))
+		return NULL;
+	return set;
 }
 
-/* Neither may its answer be taken for what begins a flow, as no rule is of the stage out. */
+/* May it be for an outside endpoint that is mapped? */
+static __always_inline int may_be_mapped(const struct packet *p)
+{
+	const struct sweeper *sweeper = sweeper_get();
+	struct request *r;
+
+	if (sweeper && !sweeper->mappings)
+		return 0;
+	r = request_get();
+	if (!r)
+		return 1;
+	endpoint_set(&r->outside_key, &p->tuple, p->tuple.daddr, p->tuple.dport);
+	return bpf_map_lookup_elem(&outsides, &r->outside_key) != NULL;
+}
+
+/* Its answer meets no rule, as none of the stage out is for this interface. */
 static __always_inline int ingress_is_uncovered(const struct packet *p, const struct ruleset *set)
 {
 	return !ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.dport) &&
-	       !address_is_no_source(p->tuple.saddr, p->tuple.family);
+	       !address_is_no_source(p->tuple.saddr, p->tuple.family) && !may_be_mapped(p);
 }
 
-/* Its answer would come in here. And it may be this host's own, where a flow has its answers. */
+/*
+ * Its answer would come in here, and go where it came from, if it was forwarded. And it may be this
+ * host's own, where a flow has its answers.
+ */
 static __always_inline int egress_is_uncovered(const struct packet *p, const struct ruleset *set)
 {
 	struct request *r = request_get();
 
-	if (!r || ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.sport))
+	if (!r || (p->came_from && set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->came_from)) ||
+	    ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.sport))
 		return 0;
 	flow_key_reverse(&p->tuple, &r->back);
 	return !request_flow(r, &r->back);
