@@ -67,6 +67,8 @@ def established(bench, row, title, contenders):
             c.frames.time(0.01)  # finds how many frames a system call should take
         values = alternating(contenders, bench.turns,
                              lambda c, _: timed(c, bench.seconds))
+        for c in contenders:
+            c.peer.check(c.hosts, c.flows)
     bench.add(row, title, "Mpps", values)
 
 

@@ -5,9 +5,14 @@ RULES port forwards: of public port 16384 + i % 16384 on public address i / 1638
 of the same number at port 40960 + i % 16384; and a masquerade behind 10.0.0.1. "One rule" is one
 rule with a range of 64 ports where the peer has such ranges, else 64 rules.
 """
+import functools
 import os
+import re
 import shutil
+import subprocess
 import tempfile
+
+from hosts import BenchError
 
 ONE_RULE = 64  # ports
 PER_ADDRESS = 16384
@@ -48,6 +53,9 @@ class Peer:
         """Ready for the generator's UDP frames."""
         if self.gro:
             hosts.gro()
+
+    def check(self, hosts, flows):
+        """After the measurement: that it forwarded by what it is named for."""
 
     def set_up_tcp(self, hosts):
         """TCP to port 5201 of the edge goes to the server's."""
@@ -131,6 +139,11 @@ class Xfwd(Peer):
              "masquerade out eth1 to 10.0.0.2", ""]))
 
 
+MASQUERADE = """ chain out { type nat hook postrouting priority srcnat;
+  oifname eth1 ip daddr 10.0.0.0/24 masquerade
+ }"""
+
+
 class Nft(Peer):
     conntrack = True
     needs = ("nft",)
@@ -152,9 +165,7 @@ class Nft(Peer):
         else:
             yield f"  iifname eth0 dnat ip to ip daddr . {protocol} dport map @forwards"
         yield " }"
-        yield " chain out { type nat hook postrouting priority srcnat;"
-        yield "  oifname eth1 ip daddr 10.0.0.0/24 masquerade"
-        yield " }"
+        yield MASQUERADE
         yield "}"
 
     def set_up(self, hosts, rules, flows=1000):
@@ -166,6 +177,68 @@ class Nft(Peer):
     def set_up_tcp(self, hosts):
         hosts.in_ns(hosts.edge, ["nft", "-f", "-"], input="\n".join(
             self.rules_text("tcp", [("198.51.100.1", 5201, "10.0.0.2", 5201)])))
+
+
+class Flowtable(Nft):
+    """The nft map, but what conntrack has seen before goes past the stack."""
+
+    def __init__(self):
+        super().__init__()
+        self.name = "nft flowtable"
+
+    def missing(self):
+        probe = "\n".join(self.shortcut_text("lo"))
+        return super().missing() or ([] if works("nft -c -f -", probe) else
+                                     ["flowtables in this kernel"])
+
+    def shortcut_text(self, devices):
+        yield "table ip shortcut {"
+        yield f" flowtable known {{ hook ingress priority filter; devices = {{ {devices} }}; }}"
+        yield " chain forward { type filter hook forward priority filter;"
+        yield "  counter flow add @known"
+        yield " }"
+        yield "}"
+
+    def rules_text(self, protocol, ports):
+        yield from super().rules_text(protocol, ports)
+        yield from self.shortcut_text("eth0, eth1")
+
+    def set_up(self, hosts, rules, flows=1000):
+        super().set_up(hosts, rules, flows)
+        hosts.sysctl(hosts.edge, "net.netfilter.nf_flowtable_udp_timeout=7200")
+
+    def check(self, hosts, flows):
+        """Of each flow one packet makes conntrack's entry, the next one the flowtable's."""
+        shown = hosts.in_ns(hosts.edge, ["nft", "list", "chain", "ip", "shortcut", "forward"])
+        passed = int(re.search(r"packets (\d+)", shown)[1])
+        if passed > 2 * flows:
+            raise BenchError(f"{self.name}: {passed} frames of {flows} flows went through the stack")
+
+
+class Ipvs(Peer):
+    """Each port is a service with one server, and netfilter hides the client. Its table of connections
+    has the size that the module was loaded with."""
+    name = "ipvs"
+    conntrack = True
+    needs = ("ipvsadm", "nft")
+
+    def missing(self):
+        return super().missing() or ([] if works("ipvsadm -L") else ["IPVS in this kernel"])
+
+    def services(self, hosts, kind, ports):
+        hosts.in_ns(hosts.edge, ["nft", f"table ip nat {{\n{MASQUERADE}\n}}"])
+        hosts.sysctl(hosts.edge, "net.ipv4.vs.conntrack=1")
+        hosts.in_ns(hosts.edge, ["ipvsadm", "-R"], input="".join(
+            f"-A -{kind} {a}:{p} -s rr\n-a -{kind} {a}:{p} -r {t}:{q} -m\n" for a, p, t, q in ports))
+
+    def set_up(self, hosts, rules, flows=1000):
+        super().set_up(hosts, rules)
+        self.services(hosts, "u", rule_ports(rules))
+        hosts.in_ns(hosts.edge, ["ipvsadm", "--set", "0", "0", "7200"])
+        hosts.conntrack_patience()
+
+    def set_up_tcp(self, hosts):
+        self.services(hosts, "t", [("198.51.100.1", TCP_PORT, "10.0.0.2", TCP_PORT)])
 
 
 class Iptables(Peer):
@@ -240,8 +313,16 @@ def find(program):
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
+@functools.cache
+def works(command, text=""):
+    """Tried in a network namespace of its own: at most the kernel loads its modules for it."""
+    return not subprocess.run(["unshare", "--net", *command.split()], input=text, text=True,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              check=False).returncode
+
+
 def all_peers():
     peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"),
-             Xfwd("native", mapping="endpoint-independent"), Generator(), Ceiling(), Lookup(), Routing(), Nft(), Nft(plain=True),
-             Iptables(), Nginx(), Haproxy()]
+             Xfwd("native", mapping="endpoint-independent"), Generator(), Ceiling(), Lookup(),
+             Routing(), Nft(), Nft(plain=True), Flowtable(), Ipvs(), Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

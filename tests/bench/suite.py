@@ -105,7 +105,7 @@ def contenders(bench, names, **what):
 
 def established_rows(bench):
     some = ("xfwd native", "xfwd native alone", "xfwd tc", "ceiling", "one lookup", "routing",
-            "nft map", "iptables")
+            "nft map", "nft flowtable", "ipvs", "iptables")
     full = some + ("generator", "nft plain")
     few = ("xfwd native", "ceiling", "one lookup", "nft map")
     if bench.args.ci:
