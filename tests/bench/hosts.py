@@ -20,6 +20,7 @@ PINS = "/sys/fs/bpf/xfwd/netns"
 ADDRESSES = 7  # of the edge and of the server: 16384 forwarded ports each
 MACS = {"client eth0": "02:00:00:00:00:02", "edge eth0": "02:00:00:00:00:01",
         "edge eth1": "02:00:00:00:00:03", "server eth0": "02:00:00:00:00:04"}
+SLOWER = int(os.environ.get("XFWD_TEST_SLOWER", 1))  # than a real machine, where it is emulated
 
 open_hosts = []
 
@@ -40,7 +41,7 @@ def run(command, **kwargs):
 
 
 def wait_until(what, condition, seconds=10):
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * SLOWER
     while not condition():
         if time.monotonic() > end:
             raise BenchError(f"not within {seconds} s: {what}")

@@ -9,6 +9,6 @@
 .PHONY: vm-test vm-quick
 
 vm-test vm-quick: setup
-	$(Q)$(MAKE) --no-print-directory all tests
+	$(Q)$(MAKE) --no-print-directory all tests bench-programs
 	$(Q)scripts/vm $(if $(filter vm-quick,$@),--ci) $(KERNEL:%=--kernel %); status=$$?; \
 		tests/vm/table.py && exit $$status
