@@ -37,7 +37,7 @@ BPFFLAGS := -target bpf -mcpu=v3 -std=gnu11 -O2 -g -Wall -Wextra -Wshadow \
 	    -Ivmlinux -Iinclude -Ibpf $(MAPS) -MMD -MP
 
 # The part of user space that needs neither root nor a kernel, and is tested so.
-MODEL	:= config rule_set diag print check compile tables parse json netdevs
+MODEL	:= config rule_set diag print check compile tables origins statement parse json netdevs
 # What every other tool of ours that talks to the running state shares with the command.
 USER	:= $(sort $(filter-out $(MODEL),$(basename $(notdir $(wildcard user/*.c)))))
 MODEL_OBJ := $(MODEL:%=$(BUILD)/user/%.o) $(BUILD)/user/parser.o $(BUILD)/user/lexer.o

@@ -98,7 +98,13 @@ void read_ifname(struct parser *parser, struct slice word, const struct location
 void read_name(struct parser *parser, struct slice word, const struct location *where,
 	       char name[RULE_NAME_MAX]);
 
-/* parse.c: what the words of a statement mean together. */
+/* origins.c: 0 or -ENOMEM. */
+int origin_append(struct rule_origin **origins, size_t count, const struct rule_origin *origin);
+/* Locations and rules' lines point into both from now on. Takes `text` over, even on failure. */
+int origins_file(struct origins *origins, const char *name, char *text);
+
+/* statement.c: what the words of a statement mean together. */
+void origin_begin(struct parser *parser, const struct location *where);
 void parser_error(struct parser *parser, const struct location *where, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 bool given_before(struct parser *parser, bool before, const char *message,
@@ -125,8 +131,10 @@ void set_timeout(struct parser *parser, struct slice name, const struct location
 void interface_begin(struct parser *parser, struct slice name, const struct location *where,
 		     const struct location *at_name);
 void interface_end(struct parser *parser);
+
+/* parse.c */
 void include_files(struct parser *parser, struct slice path, const struct location *where);
-/* parse.c, for members of a JSON file: a rule, and an interface's name. */
+/* For members of a JSON file: a rule, and an interface's name. */
 void rule_text(struct parser *parser, const char *member, const char *text);
 void interface_text(struct parser *parser, const char *member, const char *text);
 
