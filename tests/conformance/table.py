@@ -9,8 +9,10 @@ import sys
 from cases import ROWS
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-README = os.path.join(TOP, "README.md")
-BEGIN, END = "<!-- conformance: made by make conformance -->", "<!-- end of conformance -->"
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(TOP, "tests"))
+import readme  # noqa: E402
+
 RESULT = re.compile(r"(ok|FAIL|skip) +[\d.]+s +conformance/(\w+) (\w+) IPv([46]): ")
 COLUMNS = [(mode, family) for mode in ("native", "tc") for family in "46"]
 
@@ -50,14 +52,7 @@ def main():
     found, status = run()
     if not found:
         sys.exit("no results")
-    with open(README) as file:
-        text = file.read()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"README.md has no lines {BEGIN} and {END}")
-    with open(README, "w") as file:
-        file.write(f"{before}{begin}\n{table(found)}\n{end}{after}")
+    readme.rewrite("conformance", "make conformance", lambda _: table(found))
     sys.exit(status)
 
 

@@ -16,9 +16,12 @@ import sys
 from typing import NamedTuple
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(TOP, "tests"))
+import readme  # noqa: E402
+
 FOLDER = "build/toolchain"
 SYSROOT = os.path.join(TOP, FOLDER, "arm64-sysroot")
-BEGIN, END = "<!-- toolchains: made by make toolchain-test -->", "<!-- end of toolchains -->"
 PROGRAMS = ("xdp_wire", "xdp_virtual", "xdp_generic", "tc_ingress", "tc_egress")
 UNIT = [f"tests/unit/{os.path.basename(path)[:-2]}"
         for path in sorted(glob.glob(os.path.join(TOP, "tests/unit/*_test.c")))]
@@ -168,18 +171,6 @@ def table(results):
                       *(row(result) for result in results)])
 
 
-def write_readme(results):
-    path = os.path.join(TOP, "README.md")
-    with open(path) as file:
-        text = file.read()
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"README.md has no lines {BEGIN} and {END}")
-    with open(path, "w") as file:
-        file.write(f"{before}{begin}\n{table(results)}\n{end}{after}")
-
-
 def main():
     parser = argparse.ArgumentParser(description="Test what other compilers make of xfwd.")
     parser.add_argument("--readme", action="store_true", help="test all, and write the table")
@@ -192,7 +183,7 @@ def main():
     results = [result for name in args.name or TOOLCHAINS if (result := test(name))]
     print(f"1..{len(reported)}")
     if args.readme:
-        write_readme(results)
+        readme.rewrite("toolchains", "make toolchain-test", lambda _: table(results))
     sys.exit(0 if all(reported) else 1)
 
 

@@ -8,8 +8,10 @@ import re
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-README = os.path.join(TOP, "README.md")
-BEGIN, END = "<!-- kernels: made by make vm-test -->", "<!-- end of kernels -->"
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(TOP, "tests"))
+import readme  # noqa: E402
+
 FEATURES = ("loads", "tc by", "native XDP on veth", "XDP at MTU 9000",
             "devices tell what they take", "VLAN devices")
 
@@ -42,25 +44,14 @@ def version(line):
     return [int(number) for number in re.findall(r"\d+", line)[:2]]
 
 
-def table(old, new):
+def table(inside):
     """Kernels that were not tested this time keep their rows."""
-    rows = {tuple(version(line)): line for line in [*old, *new]}
+    old = [line for line in inside.splitlines() if re.match(r"\| \d", line)]
+    rows = {tuple(version(line)): line for line in [*old, *map(row, results())]}
     head = ["kernel", *FEATURES, "tests"]
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|",
                       *(rows[key] for key in sorted(rows))])
 
 
-def main():
-    with open(README) as file:
-        text = file.read()
-    before, begin, rest = text.partition(BEGIN)
-    inside, end, after = rest.partition(END)
-    if not begin or not end:
-        sys.exit(f"README.md has no lines {BEGIN} and {END}")
-    old = [line for line in inside.splitlines() if re.match(r"\| \d", line)]
-    with open(README, "w") as file:
-        file.write(f"{before}{begin}\n{table(old, map(row, results()))}\n{end}{after}")
-
-
 if __name__ == "__main__":
-    main()
+    readme.rewrite("kernels", "make vm-test", table)
