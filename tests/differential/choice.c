@@ -259,3 +259,36 @@ void learn(struct judge *j, struct step *step, const struct view *in,
 	}
 	known_set(j, known, step, in, &said)->to = raw[KERNEL].list[0].iface;
 }
+
+/* Does a rule drop what leaves for some of these ports, but not for this one? */
+static bool drops_others(const struct config *config, const struct port_range *range, uint16_t port)
+{
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+		const struct port_range *to = &rule->to.ports;
+
+		if (rule->kind == RULE_DROP && rule->stage == STAGE_OUT && to->min &&
+		    to->min <= range->max && range->min <= to->max && !in_range(to, port))
+			return true;
+	}
+	return false;
+}
+
+bool choice_decides(const struct outputs rest[EDGES])
+{
+	const struct outputs *sent = rest[KERNEL].count ? &rest[KERNEL] : &rest[XFWD];
+	const struct config *config = wire_config();
+	struct view view;
+
+	if (!rest[KERNEL].count == !rest[XFWD].count || !output_ends(sent, &view))
+		return false;
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct port_range *range = &config->rules[i].target.ports;
+
+		if (config->rules[i].stage == STAGE_IN && range->min < range->max &&
+		    in_range(range, view.ends.port[TO]) &&
+		    drops_others(config, range, view.ends.port[TO]))
+			return true;
+	}
+	return false;
+}

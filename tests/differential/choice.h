@@ -9,4 +9,7 @@
 void learn(struct judge *j, struct step *step, const struct view *in,
 	   const struct outputs raw[EDGES]);
 
+/* One edge forwarded to a port of a rule's range, of which a drop rule takes others: it may be alone. */
+bool choice_decides(const struct outputs rest[EDGES]);
+
 #endif

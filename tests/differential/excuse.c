@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "choice.h"
 #include "fault.h"
 #include "history.h"
 #include "outputs.h"
@@ -368,6 +369,8 @@ enum excuse step_excuse(struct judge *j, const struct outputs rest[EDGES])
 		if (counted_drop(j, VERDICT_DROP_RULE))
 			return EXCUSE_DROPPED_BY_RULE;
 	}
+	if (frame_begins(&view) && choice_decides(rest))
+		return EXCUSE_PORT_OF_RANGE;
 	if (counted_drop(j, VERDICT_DROP_UNSOLICITED) && !rest[XFWD].count)
 		return EXCUSE_SILENT;
 	if (counted_drop(j, VERDICT_DROP_RULE) && !rest[XFWD].count &&
