@@ -69,6 +69,15 @@ static __always_inline void key_mask(struct rule_key *masked, const struct rule_
 	masked->mask = position;
 }
 
+/* One of the two rulesets: `active` is the lowest bit of a generation. */
+static __always_inline const struct ruleset *ruleset_get(__u32 active)
+{
+	void *inner = bpf_map_lookup_elem(&rulesets, &active);
+	__u32 zero = 0;
+
+	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
 /* The query of a room, the ruleset that it asks, and its index. 0: all of them are there. */
 struct classification {
 	struct rule_query *query;
@@ -78,19 +87,15 @@ struct classification {
 
 static __always_inline int classification_open(struct classification *c, __u32 room)
 {
-	__u32 zero = 0, active;
-	void *inner;
+	__u32 active;
 
 	c->query = bpf_map_lookup_elem(&rule_queries, &room);
 	if (!c->query)
 		return -1;
 	active = c->query->active;
-	inner = bpf_map_lookup_elem(&rulesets, &active);
 	c->index = bpf_map_lookup_elem(&rule_indexes, &active);
-	if (!inner || !c->index)
-		return -1;
-	c->set = bpf_map_lookup_elem(inner, &zero);
-	return c->set ? 0 : -1;
+	c->set = ruleset_get(active);
+	return c->index && c->set ? 0 : -1;
 }
 
 /*
@@ -159,11 +164,8 @@ __attribute__((noinline)) int classify(__u32 room)
 /* The i-th interface that has dnat rules for hosts inside, too; 0: there are no more. */
 static __always_inline __u32 ruleset_hairpin(__u32 active, __u32 i)
 {
-	void *inner = bpf_map_lookup_elem(&rulesets, &active);
-	const struct ruleset *set;
-	__u32 zero = 0;
+	const struct ruleset *set = ruleset_get(active);
 
-	set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
 	return set && i < RULESET_HAIRPINS && i < set->hairpin_count ? set->hairpins[i] : 0;
 }
 
@@ -187,15 +189,12 @@ __attribute__((noinline)) int ruleset_pools(void)
 	const struct request *r = request_get();
 	const struct pool_range *pool;
 	const struct ruleset *set;
-	__u32 zero = 0, active, family;
-	void *inner;
+	__u32 family;
 
 	if (!r)
 		return 0;
-	active = r->p.generation & 1;
 	family = r->p.tuple.family & 1;
-	inner = bpf_map_lookup_elem(&rulesets, &active);
-	set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	set = ruleset_get(r->p.generation & 1);
 	if (!set)
 		return 0;
 #pragma clang loop unroll(disable)

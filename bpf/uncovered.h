@@ -12,9 +12,7 @@
 /* The ruleset in force, where packets between this interface and the stack can only meet stage in. */
 static __always_inline const struct ruleset *ruleset_simple(const struct packet *p)
 {
-	__u32 zero = 0, active = p->generation & 1;
-	void *inner = bpf_map_lookup_elem(&rulesets, &active);
-	const struct ruleset *set = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	const struct ruleset *set = ruleset_get(p->generation & 1);
 
 	if (!set || set->hairpin_count || set->pool_count[p->tuple.family & 1] ||
 	    set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->ifindex))
