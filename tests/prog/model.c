@@ -18,6 +18,7 @@ struct parsed {
 	uint8_t ttl;
 	uint8_t tcp_flags;
 	uint16_t seq_high, ack_high; /* upper halves */
+	bool other_host; /* its link-layer destination is not this interface */
 	bool fragment, later, dont_fragment;
 	bool error; /* an ICMP error */
 	bool has_ports; /* known, or the protocol has none */
@@ -162,7 +163,8 @@ static enum verdict parse(struct walk *w)
 	write_mac(mac, MAC_EDGE(w->place.iface));
 	if (read16(f->data + 12) != 0x0800)
 		return VERDICT_PASS_OTHER_PROTOCOL;
-	if (w->place.program != TC_EGRESS && memcmp(f->data, mac, 6))
+	p->other_host = w->place.program != TC_EGRESS && memcmp(f->data, mac, 6);
+	if (p->other_host && w->xdp)
 		return VERDICT_PASS_OTHER_HOST;
 	if (f->length < L2_LENGTH + 20)
 		return VERDICT_PASS_OTHER_PROTOCOL;
@@ -1009,7 +1011,9 @@ void model_run(struct model *model, struct place place, const struct frame *in,
 	outcome->action = w.xdp ? ACTION_XDP_PASS : ACTION_TC_UNSPEC;
 	verdict = parse(&w);
 	if (verdict == NO_VERDICT && place.program != TC_EGRESS && on_loopback(&w))
-		verdict = VERDICT_DROP_MARTIAN;
+		verdict = VERDICT_DROP_MARTIAN; /* broadcast frames too */
+	else if (w.p.other_host)
+		verdict = VERDICT_PASS_OTHER_HOST;
 	if (verdict == NO_VERDICT && w.xdp && (w.p.fragment || w.p.error))
 		verdict = VERDICT_PASS_TO_TC;
 	if (verdict == NO_VERDICT && w.xdp && place.program != XDP_WIRE && is_partial(&w))
