@@ -215,6 +215,8 @@ static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r
 	if (is_martian(&r->p.tuple))
 		return VERDICT_DROP_MARTIAN;
 	verdict = begin_inbound(ctx);
+	if (verdict == VERDICT_CONTINUE)
+		return claim_inbound(r);
 	if (verdict != VERDICT_PASS_NO_RULE)
 		return verdict;
 	if (protocol_has_ports(r->p.tuple.proto) && ruleset_pools() && is_nobodys(ctx, r))

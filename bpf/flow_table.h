@@ -3,6 +3,7 @@
 #ifndef XFWD_FLOW_TABLE_H
 #define XFWD_FLOW_TABLE_H
 
+#include "buckets.h"
 #include "maps.h"
 #include "packet.h"
 #include "request.h"
@@ -24,58 +25,65 @@ static __always_inline __u32 jiffies_now(void)
 	return (__u32)bpf_jiffies64();
 }
 
-/*
- * Helpers get a copy of the key: a struct packet whose address never leaves the program's own code
- * is kept in registers, and what other hooks would need of it is compiled away.
- */
-static __always_inline struct flow *flow_find(const struct flow_key *key)
+/* The packet's entry, if it has a flow. */
+static __always_inline struct flow *packet_flow(const struct packet *p)
 {
-	struct flow_key copy = *key;
-	struct flow_key4 key4;
+	void *bucket;
 
-	if (key->family == FAMILY_IP4) {
-		flow_key_to4(key, &key4);
-		return bpf_map_lookup_elem(&flows4, &key4);
+	if (packet_is_ip4(p)) {
+		bucket = bucket_find_near(FAMILY_IP4, p->settings, &p->tuple);
+		return bucket ? bucket_flow(FAMILY_IP4, bucket) : NULL;
 	}
-	return bpf_map_lookup_elem(&flows6, &copy);
+	bucket = bucket_find_near(FAMILY_IP6, p->settings, &p->tuple);
+	return bucket ? bucket_flow(FAMILY_IP6, bucket) : NULL;
 }
 
-/* The same for a key in a request. */
+/* The entry under a key that is in memory. */
 static __always_inline struct flow *request_flow(struct request *r, const struct flow_key *key)
 {
-	if (key->family != FAMILY_IP4)
-		return bpf_map_lookup_elem(&flows6, key);
-	flow_key_to4(key, &r->key4);
-	return bpf_map_lookup_elem(&flows4, &r->key4);
+	const struct settings *set = settings_get();
+	void *bucket;
+
+	if (!set)
+		return NULL;
+	r->sought = *key;
+	if (r->sought.family == FAMILY_IP4) {
+		bucket = bucket_find(FAMILY_IP4, r, set);
+		return bucket ? bucket_flow(FAMILY_IP4, bucket) : NULL;
+	}
+	bucket = bucket_find(FAMILY_IP6, r, set);
+	return bucket ? bucket_flow(FAMILY_IP6, bucket) : NULL;
 }
 
-/* The entry under a key in a request, and r->peer set to the other key of its flow. */
+/* The same, and r->peer set to the other key of its flow. */
 static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
 {
-	struct flow4 *f4;
-	struct flow6 *f6;
+	const struct settings *set = settings_get();
+	struct flow_bucket4 *b4;
+	struct flow_bucket6 *b6;
 
-	if (key->family == FAMILY_IP4) {
-		flow_key_to4(key, &r->key4);
-		f4 = bpf_map_lookup_elem(&flows4, &r->key4);
-		if (!f4)
-			return NULL;
-		flow_peer_key4(f4, key, &r->peer);
-		return &f4->flow;
-	}
-	f6 = bpf_map_lookup_elem(&flows6, key);
-	if (!f6)
+	if (!set)
 		return NULL;
-	flow_peer_key6(f6, key, &r->peer);
-	return &f6->flow;
+	r->sought = *key;
+	if (r->sought.family == FAMILY_IP4) {
+		b4 = bucket_find(FAMILY_IP4, r, set);
+		if (!b4)
+			return NULL;
+		flow_peer_key4(&b4->entry, &r->sought, &r->peer);
+		return &b4->entry.flow;
+	}
+	b6 = bucket_find(FAMILY_IP6, r, set);
+	if (!b6)
+		return NULL;
+	flow_peer_key6(&b6->entry, &r->sought, &r->peer);
+	return &b6->entry.flow;
 }
 
-static __always_inline long request_delete(struct request *r, const struct flow_key *key)
+/* 0, or -ENOENT: there is none, or somebody else has removed it. */
+static __always_inline int request_remove(struct request *r, const struct flow_key *key)
 {
-	if (key->family != FAMILY_IP4)
-		return bpf_map_delete_elem(&flows6, key);
-	flow_key_to4(key, &r->key4);
-	return bpf_map_delete_elem(&flows4, &r->key4);
+	r->sought = *key;
+	return bucket_remove();
 }
 
 /* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */

@@ -294,27 +294,39 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 }
 
 /*
- * Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. The answering entry
+ * Removes both entries of a flow, whose keys are r->key, original, and r->back. The answering one
  * first: should the second step never come, what is left is an original entry, which the sweeper
- * still has in its queue and ends. Who deletes the original entry frees what the flow held: no two
+ * still has in its queue and ends. Who removes the original entry frees what the flow held: no two
  * can.
  */
+static __always_inline void flow_remove(struct request *r, __u32 holds)
+{
+	struct sweeper *sweeper = sweeper_get();
+
+	request_remove(r, &r->back);
+	if (request_remove(r, &r->key))
+		return;
+	if (sweeper)
+		__sync_fetch_and_add(&sweeper->flows[r->key.family & 1], -1);
+	if (holds)
+		flow_gone(holds);
+}
+
+/* Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. */
 static __always_inline void flow_end(struct request *r, int is_reply)
 {
 	const struct flow *f;
-	__u32 flags = 0;
+	__u32 holds = 0;
 
 	r->key = is_reply ? r->peer : r->p.tuple;
 	r->back = is_reply ? r->p.tuple : r->peer;
 	f = request_flow(r, &r->key);
 	if (f) {
-		flags = f->flags & FLOW_HOLDS;
+		holds = f->flags & FLOW_HOLDS;
 		r->rule_in = f->rule_in;
 		r->rule_out = f->rule_out;
 	}
-	request_delete(r, &r->back);
-	if (!request_delete(r, &r->key) && flags)
-		flow_gone(flags);
+	flow_remove(r, holds);
 	r->rule_in = 0;
 	r->rule_out = 0;
 }

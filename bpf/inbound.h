@@ -111,7 +111,6 @@ __attribute__((noinline)) int segment_inbound(struct __sk_buff *skb)
 static __always_inline int inbound_asked(struct request *r)
 {
 	const struct flow *f;
-	__u32 flags;
 
 	if (r->mapping != MAPPING_KNOWN)
 		return 0;
@@ -121,11 +120,8 @@ static __always_inline int inbound_asked(struct request *r)
 	f = request_pair(r, &r->back);
 	if (!f || !(f->flags & FLOW_REPLY))
 		return 0;
-	flags = f->flags & FLOW_HOLDS;
 	r->key = r->peer;
-	request_delete(r, &r->back);
-	if (!request_delete(r, &r->key) && flags)
-		flow_gone(flags);
+	flow_remove(r, f->flags & FLOW_HOLDS);
 	return 1;
 }
 
@@ -137,16 +133,18 @@ static __always_inline enum verdict inbound_refuse(struct __sk_buff *skb, struct
 		__builtin_memcpy(r->want.daddr, r->p.tuple.daddr, sizeof(r->want.daddr));
 		r->want.dport = r->p.tuple.dport;
 		r->to_local = FLOW_TO_LOCAL;
-		translate_claim(r);
-	} else if (r->mapping == MAPPING_KNOWN) {
-		mapping_release(&r->mapping_key);
+		r->refused = 1;
+		return VERDICT_CONTINUE;
 	}
+	if (r->mapping == MAPPING_KNOWN)
+		mapping_release(&r->mapping_key);
 	return VERDICT_DROP_UNSOLICITED;
 }
 
 /*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
- * filtering lets it in, it begins a flow under the mapping. What is kept out is met with silence, so
+ * filtering lets it in, it begins a flow under the mapping, which is for the caller to claim
+ * (VERDICT_CONTINUE). What is kept out is met with silence, so
  * that both sides may open at once (RFC 5382 R4).
  */
 __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
@@ -190,7 +188,15 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 	if (m && !mapping_hold(m))
 		r->flags |= FLOW_MAPPED_BACK;
 	segment_inbound(skb);
-	return translate_claim(r);
+	return VERDICT_CONTINUE;
+}
+
+/* Not from within the above, for room on the stack. */
+static __always_inline enum verdict claim_inbound(struct request *r)
+{
+	enum verdict verdict = translate_claim(r);
+
+	return r->refused ? VERDICT_DROP_UNSOLICITED : verdict;
 }
 
 #endif

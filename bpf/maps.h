@@ -7,6 +7,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "bounds.h"
+#include "bucket.h"
 #include "flow.h"
 #include "mapping.h"
 #include "next_hop.h"
@@ -22,19 +23,28 @@ struct {
 	__type(value, struct settings);
 } settings SEC(".maps");
 
-/* Both entries of every IPv4 flow. Preallocated: a flood of new flows cannot exhaust the kernel. */
+/* Both entries of every flow. User space reads the tables in its own memory. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * XFWD_FLOWS_DEFAULT);
-	__type(key, struct flow_key4);
-	__type(value, struct flow4);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_bucket4);
 } flows4 SEC(".maps");
 
+/* IPv6's table is there from the first rule on that is not for IPv4 alone: until then it has no memory. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * XFWD_FLOWS_DEFAULT);
-	__type(key, struct flow_key);
-	__type(value, struct flow6);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(__u32));
+			__uint(value_size, sizeof(struct flow_bucket6));
+		});
 } flows6 SEC(".maps");
 
 /* The original keys of all flows, going round: what the sweeper takes from and puts back to. */

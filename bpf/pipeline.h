@@ -66,7 +66,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 			return verdict;
 	}
 	if (likely(p->shape & PACKET_PORTS))
-		f = flow_find(&p->tuple);
+		f = packet_flow(p);
 	*found = f;
 	if (likely(f && packet_now(p) - f->used <= p->settings->timeout_least &&
 		   !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) &&
@@ -84,7 +84,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 		return verdict;
 	p->hop.route = r->p.hop.route;
 	p->shape = r->p.shape;
-	*found = r->stateless ? &r->entry.flow : flow_find(&p->tuple);
+	*found = r->stateless ? &r->entry.flow : packet_flow(p);
 	return *found ? VERDICT_CONTINUE : VERDICT_DROP_ERROR;
 }
 

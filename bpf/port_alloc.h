@@ -2,8 +2,8 @@
 /*
  * New flows: choosing a source port and claiming both entries.
  *
- * The reply tuple is claimed with BPF_NOEXIST. That claim is the port's allocation: two CPUs can
- * never hold one port towards one destination, and no lock is needed.
+ * The reply tuple is claimed, if nobody has it. That claim is the port's allocation: two CPUs can
+ * never hold one port towards one destination.
  */
 #ifndef XFWD_PORT_ALLOC_H
 #define XFWD_PORT_ALLOC_H
@@ -17,6 +17,7 @@ enum flow_claim {
 	FLOW_EXISTS, /* another CPU made the same flow in the meantime */
 	FLOW_NO_PORT,
 	FLOW_TABLE_FULL,
+	FLOW_UNQUEUED, /* made, but nobody would end it: to be undone */
 };
 
 static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
@@ -72,23 +73,6 @@ static __always_inline int key_equal(const struct flow_key *a, const struct flow
 	       a->sport == b->sport && a->dport == b->dport;
 }
 
-/* 0 or a negative errno of the map; -EEXIST: the key is taken. */
-static __always_inline int flow_insert(struct request *r, const struct flow_key *key)
-{
-	if (key->family != FAMILY_IP4)
-		return bpf_map_update_elem(&flows6, key, &r->entry.flow6, BPF_NOEXIST);
-	flow_key_to4(key, &r->key4);
-	return bpf_map_update_elem(&flows4, &r->key4, &r->entry.flow4, BPF_NOEXIST);
-}
-
-/* splitmix64's finaliser: every bit of the result depends on every bit of the input. */
-static __always_inline __u64 hash64(__u64 x)
-{
-	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-	return x ^ (x >> 31);
-}
-
 /*
  * The i-th port to try. All of a range come up, those of the wanted port's parity first (RFC 4787
  * R4), from a place that nobody outside can know (RFC 6056).
@@ -118,15 +102,17 @@ static __always_inline __u8 holds(const struct request *r)
 #define PORT_KEPT (~0U) /* no candidate: r->want as it is */
 
 /*
- * Claims the reply tuple that belongs to r->want, and the outside endpoint of a mapping to be made. 0 or a negative errno of the map. A function of
- * its own to the verifier, so that the search for a port costs it one call a round.
+ * Claims the outside endpoint of a mapping to be made, and has r->sought, r->home and r->entry ready for the
+ * answering entry that belongs to r->want. 0 or a negative errno. A function of its own to the
+ * verifier, so that the search for a port costs it a few calls a round.
  */
-__attribute__((noinline)) int flow_claim_reply(__u32 candidate, __u32 start)
+__attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
 {
+	const struct settings *set = settings_get();
 	struct request *r = request_get();
 	int err;
 
-	if (!r)
+	if (!r || !set)
 		return -ENOENT;
 	if (candidate != PORT_KEPT)
 		r->want.sport = bpf_htons(port_candidate(r, candidate, start));
@@ -134,37 +120,62 @@ __attribute__((noinline)) int flow_claim_reply(__u32 candidate, __u32 start)
 	flow_key_reverse(&r->p.tuple, &r->back);
 	if (key_equal(&r->key, &r->p.tuple))
 		return -EEXIST; /* its own answer: another port is needed */
+	bucket_seek_soon(r, set, &r->key);
 	if (r->mapping == MAPPING_NEW) {
 		err = outside_claim(r);
 		if (err)
 			return err;
 	}
 	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
-	err = flow_insert(r, &r->key);
-	if (err && r->mapping == MAPPING_NEW)
+	return 0;
+}
+
+__attribute__((noinline)) int flow_unwant_reply(void)
+{
+	struct request *r = request_get();
+
+	if (r && r->mapping == MAPPING_NEW)
 		bpf_map_delete_elem(&outsides, &r->outside_key);
+	return 0;
+}
+
+/* Claims the reply tuple, and all that goes with it. 0 or a negative errno; -EEXIST: it is taken. */
+static __always_inline int flow_claim_reply(__u32 candidate, __u32 start)
+{
+	int err = flow_want_reply(candidate, start);
+
+	if (err)
+		return err;
+	err = bucket_add();
+	if (err)
+		flow_unwant_reply();
 	return err;
 }
 
 /* Of a large range, what was in use a moment ago mostly is so still. */
 #define TAKE_OVER_TRIES 16
 
-/* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno of the map. */
+/* How many candidates are tried: in the request, as the verifier would go through the search for each. */
+static __always_inline void search_limit(struct request *r)
+{
+	r->tries = r->port_max - r->port_min + 1U;
+	if (r->tries > XFWD_PORT_TRIES)
+		r->tries = r->take_over ? TAKE_OVER_TRIES : XFWD_PORT_TRIES;
+}
+
+/* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno. */
 __attribute__((noinline)) int flow_search_port(void)
 {
 	const struct settings *set = settings_get();
 	struct request *r = request_get();
-	__u32 tries, start;
 	int err = -EEXIST;
+	__u32 start;
 
 	if (!r || !set)
 		return -ENOENT;
-	tries = r->port_max - r->port_min + 1U;
-	if (tries > XFWD_PORT_TRIES)
-		tries = r->take_over ? TAKE_OVER_TRIES : XFWD_PORT_TRIES;
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
 			      set->secret);
-	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < tries; i++) {
+	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < r->tries; i++) {
 		err = flow_claim_reply(i, start);
 		if (err != -EEXIST)
 			break;
@@ -198,9 +209,11 @@ static __always_inline int search_port(struct request *r)
 
 	if (r->vain_at == packet_now(&r->p) && r->vain_subject == subject)
 		return -EEXIST;
+	search_limit(r);
 	err = flow_search_port();
 	if (err == -EEXIST && r->mapping == MAPPING_NEW) {
 		r->take_over = 1;
+		search_limit(r);
 		err = flow_search_port();
 	}
 	if (err == -EEXIST) {
@@ -250,18 +263,19 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
 }
 
-/* The entry of the original direction. 0 or a negative errno of the map. */
-__attribute__((noinline)) int flow_insert_original(void)
+/* The entry of the original direction. 0 or a negative errno. */
+static __always_inline int flow_add_original(struct request *r)
 {
-	struct request *r = request_get();
+	const struct settings *set = settings_get();
 
-	if (!r)
+	if (!set)
 		return -ENOENT;
+	bucket_seek_soon(r, set, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
-	return flow_insert(r, &r->p.tuple);
+	return bucket_add();
 }
 
-/* The key's place in the sweeper's queue. 0 or a negative errno of the map. */
+/* The key's place in the sweeper's queue. 0 or a negative errno. */
 static __always_inline int flow_queue(struct request *r)
 {
 	if (r->p.tuple.family == FAMILY_IP4) {
@@ -294,31 +308,33 @@ __attribute__((noinline)) int flow_undo(void)
 	return 0;
 }
 
-/* A fraction of a millisecond; rounds of rounds, as the verifier follows each. */
-#define AWAIT_ROUNDS 64
+/* Many times what another CPU takes from the first entry to the second. */
+#define AWAIT_ROUNDS 256
 
 __attribute__((noinline)) int flow_appears(void)
 {
 	struct request *r = request_get();
 
-	if (!r)
-		return 0;
-#pragma clang loop unroll(disable)
-	for (int i = 0; i < AWAIT_ROUNDS; i++)
-		if (request_flow(r, &r->p.tuple))
-			return 1;
-	return 0;
+	return r && request_flow(r, &r->p.tuple);
 }
 
-/* Waits for a flow that another CPU has begun to make: the answering entry comes first. 1: it is there. */
-__attribute__((noinline)) int flow_await(void)
+/* Has another CPU begun to make the packet's flow? The answering entry comes first. */
+__attribute__((noinline)) int flow_is_coming(void)
 {
 	struct request *r = request_get();
+	const struct flow *f;
 
 	if (!r)
 		return 0;
 	flow_key_reverse(&r->want, &r->key);
-	if (!request_pair(r, &r->key) || !key_equal(&r->peer, &r->p.tuple))
+	f = request_pair(r, &r->key);
+	return f && key_equal(&r->peer, &r->p.tuple);
+}
+
+/* Waits for a flow that another CPU makes. 1: it is there. */
+static __always_inline int flow_await(void)
+{
+	if (!flow_is_coming())
 		return 0;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < AWAIT_ROUNDS; i++)
@@ -336,43 +352,61 @@ static __always_inline int flow_give_up(struct request *r, int claim)
 	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
 }
 
-/*
- * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
- * flow is in the table.
- */
-__attribute__((noinline)) int flow_create(void)
+/* Both entries are there. FLOW_CLAIMED or FLOW_UNQUEUED. */
+__attribute__((noinline)) int flow_made(void)
 {
 	struct sweeper *sweeper = sweeper_get();
 	struct request *r = request_get();
-	int err;
+	__u32 family;
 
 	if (!r || !sweeper)
+		return FLOW_UNQUEUED;
+	family = r->p.tuple.family & 1;
+	__sync_fetch_and_add(&sweeper->flows[family], 1);
+	if (flow_queue(r))
+		return FLOW_UNQUEUED;
+	__sync_fetch_and_add(&sweeper->queued[family], 1);
+	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
+		permit_add(r);
+	r->claimed = 1;
+	rule_count_flow(r->rule_in);
+	rule_count_flow(r->rule_out);
+	return FLOW_CLAIMED;
+}
+
+static __always_inline int flow_table_full(const struct request *r)
+{
+	const struct settings *set = settings_get();
+	const struct sweeper *sweeper = sweeper_get();
+
+	return !set || !sweeper || sweeper->flows[r->p.tuple.family & 1] >= set->flow_max;
+}
+
+/*
+ * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
+ * flow is in the table, on FLOW_UNQUEUED for the caller to undo.
+ */
+__attribute__((noinline)) int flow_create(void)
+{
+	struct request *r = request_get();
+	int err;
+
+	if (!r)
 		return FLOW_TABLE_FULL;
 	r->serial = bpf_get_prandom_u32();
-	err = flow_claim_port(r);
+	err = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
 	if (err != FLOW_CLAIMED)
 		return flow_give_up(r, err);
 	if (r->mapping == MAPPING_NEW)
 		mapping_make(r);
-	err = flow_insert_original();
-	if (err) {
-		flow_key_reverse(&r->want, &r->key);
-		request_delete(r, &r->key);
-		if (r->mapping != MAPPING_NONE)
-			r->mapping = MAPPING_KNOWN;
-		return flow_give_up(r, err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL);
-	}
-	if (flow_queue(r)) {
-		flow_undo();
-		return FLOW_TABLE_FULL;
-	}
-	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
-		permit_add(r);
-	r->claimed = 1;
-	__sync_fetch_and_add(&sweeper->flows[r->p.tuple.family & 1], 1);
-	rule_count_flow(r->rule_in);
-	rule_count_flow(r->rule_out);
-	return FLOW_CLAIMED;
+	err = flow_add_original(r);
+	if (!err)
+		return flow_made();
+	flow_key_reverse(&r->want, &r->key);
+	request_remove(r, &r->key);
+	if (r->mapping != MAPPING_NONE)
+		r->mapping = MAPPING_KNOWN;
+	return flow_give_up(r, err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL);
 }
 
 #endif

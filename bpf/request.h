@@ -31,6 +31,7 @@ struct request {
 	struct flow_key want; /* how it should leave, its source port being the first choice */
 	__u16 port_min; /* the source ports allowed, host byte order */
 	__u16 port_max;
+	__u32 tries; /* of them, at the most */
 	__u8 keep; /* try the first choice before any other */
 	__u8 choose; /* there are others: port_min to port_max */
 	__u8 flags; /* FLOW_HOLDS, for both directions */
@@ -39,6 +40,7 @@ struct request {
 	__u8 known; /* the flow table has its tuple */
 	__u8 to_local; /* FLOW_TO_LOCAL for the original direction */
 	__u8 from_local; /* and for the reply direction */
+	__u8 refused; /* the flow only notes that its packet was not let in */
 	__u32 rule_in;
 	__u32 rule_out;
 	struct request_limit limit;
@@ -53,10 +55,11 @@ struct request {
 	__u64 vain_subject;
 	__u32 vain_at; /* jiffies */
 	/* room to work in */
+	struct flow_key sought; /* in the flow table */
+	__u32 home; /* its home there */
 	struct flow_key key;
 	struct flow_key back;
 	struct flow_key peer;
-	struct flow_key4 key4;
 	struct sweep_key4 queued4;
 	struct sweep_key6 queued6;
 	struct bpf_fib_lookup fib;
@@ -137,6 +140,7 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->choose = 0;
 	r->to_local = 0;
 	r->from_local = 0;
+	r->refused = 0;
 	r->rule_in = 0;
 	r->rule_out = 0;
 	r->claimed = 0;

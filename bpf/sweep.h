@@ -22,57 +22,43 @@
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
 #define SWEEP_SHORTEN    3
 
-/* Is the pair to go? An original entry without its answering one was made by an interrupted delete. */
-static __always_inline int sweep_expired(const struct sweeper *sweeper, __u8 proto,
-					 const struct flow *orig, const struct flow *peer)
+enum sweep_outcome {
+	SWEEP_STAYS,
+	SWEEP_ENDS,
+	SWEEP_GONE, /* somebody else has ended it: the key stands for nothing */
+};
+
+/*
+ * The flow that a key in the queue stands for: r->p.tuple is that key, r->peer will be the other one.
+ * An original entry without its answering one was made by an interrupted removal.
+ */
+static __always_inline enum sweep_outcome sweep_look(struct request *r, __u32 serial, __u32 shorten)
 {
+	const struct flow *orig = request_pair(r, &r->p.tuple), *peer;
 	const struct settings *set = settings_get();
 
-	return !peer || !set || flow_expired(set, proto, orig, peer, sweeper->shorten);
+	if (!orig || !set || orig->flags & FLOW_REPLY || orig->serial != serial)
+		return SWEEP_GONE;
+	peer = request_flow(r, &r->peer);
+	if (!peer || flow_expired(set, r->p.tuple.proto, orig, peer, shorten))
+		return SWEEP_ENDS;
+	return SWEEP_STAYS;
 }
 
-/* Is it the flow that the key in the queue stands for? */
-static __always_inline int sweep_is_of(const struct flow *orig, __u32 serial)
+static __always_inline long sweep_pop4(struct request *r)
 {
-	return orig && !(orig->flags & FLOW_REPLY) && orig->serial == serial;
+	long err = bpf_map_pop_elem(&sweep_queue4, &r->queued4);
+
+	flow_key_from4(&r->queued4.key, &r->p.tuple);
+	return err;
 }
 
-/* What the flow holds; its rules go to the request, for what they are to be freed of. */
-static __always_inline __u32 sweep_holds(const struct flow *orig)
+static __always_inline long sweep_pop6(struct request *r)
 {
-	struct request *r = request_get();
+	long err = bpf_map_pop_elem(&sweep_queue6, &r->queued6);
 
-	if (!r)
-		return 0;
-	r->rule_in = orig->rule_in;
-	r->rule_out = orig->rule_out;
-	return orig->flags & FLOW_HOLDS;
-}
-
-static __always_inline void sweep_free(const struct flow_key *orig, const struct flow_key *reply,
-				       __u32 flags)
-{
-	struct request *r = request_get();
-
-	if (!r)
-		return;
-	r->key = *orig;
-	r->back = *reply;
-	r->p.tuple.family = orig->family;
-	flow_gone(flags);
-}
-
-static __always_inline void sweep_free4(const struct flow_key4 *orig, const struct flow_key4 *reply,
-					__u32 flags)
-{
-	struct request *r = request_get();
-
-	if (!r)
-		return;
-	flow_key_from4(orig, &r->key);
-	flow_key_from4(reply, &r->back);
-	r->p.tuple.family = FAMILY_IP4;
-	flow_gone(flags);
+	r->p.tuple = r->queued6.key;
+	return err;
 }
 
 /* One mapping, likewise: those that nobody has held for a while end. */
@@ -100,79 +86,34 @@ __attribute__((noinline)) int sweep_mapping(void)
  * has its flow ended rather than lost. Functions of their own to the verifier, which so looks at them
  * once and not once a round.
  */
-__attribute__((noinline)) int sweep_one4(void)
+__attribute__((noinline)) int sweep_one(__u32 family)
 {
 	struct sweeper *sweeper = sweeper_get();
-	struct sweep_key4 queued;
-	struct flow_key4 peer_key = { 0 };
-	struct flow4 *orig, *peer;
-	__u32 flags;
+	struct request *r = request_get();
+	enum sweep_outcome outcome;
 
-	if (!sweeper || bpf_map_pop_elem(&sweep_queue4, &queued))
+	if (!sweeper || !r || (family == FAMILY_IP4 ? sweep_pop4(r) : sweep_pop6(r)))
 		return 1;
 	sweeper->looked_at++;
-	orig = bpf_map_lookup_elem(&flows4, &queued.key);
-	if (sweep_is_of((struct flow *)orig, queued.serial)) {
-		peer_key.saddr = orig->daddr;
-		peer_key.daddr = orig->saddr;
-		peer_key.sport = orig->flow.dport;
-		peer_key.dport = orig->flow.sport;
-		peer_key.proto = queued.key.proto;
-		peer = bpf_map_lookup_elem(&flows4, &peer_key);
-		if (!sweep_expired(sweeper, queued.key.proto, &orig->flow, (struct flow *)peer) &&
-		    !bpf_map_push_elem(&sweep_queue4, &queued, BPF_ANY))
-			return 0;
-		flags = sweep_holds(&orig->flow);
-		bpf_map_delete_elem(&flows4, &peer_key);
-		if (!bpf_map_delete_elem(&flows4, &queued.key) && flags)
-			sweep_free4(&queued.key, &peer_key, flags);
+	outcome = sweep_look(r, family == FAMILY_IP4 ? r->queued4.serial : r->queued6.serial,
+			     sweeper->shorten);
+	if (outcome == SWEEP_STAYS &&
+	    !(family == FAMILY_IP4 ? bpf_map_push_elem(&sweep_queue4, &r->queued4, BPF_ANY)
+				   : bpf_map_push_elem(&sweep_queue6, &r->queued6, BPF_ANY)))
+		return 0;
+	if (outcome != SWEEP_GONE) {
+		flow_end(r, 0);
 		sweeper->expired++;
 	}
-	__sync_fetch_and_add(&sweeper->flows[FAMILY_IP4], -1);
-	return 0;
-}
-
-__attribute__((noinline)) int sweep_one6(void)
-{
-	struct sweeper *sweeper = sweeper_get();
-	struct sweep_key6 queued;
-	struct flow6 *orig, *peer;
-	struct flow_key peer_key;
-	__u32 flags;
-
-	if (!sweeper || bpf_map_pop_elem(&sweep_queue6, &queued))
-		return 1;
-	sweeper->looked_at++;
-	orig = bpf_map_lookup_elem(&flows6, &queued.key);
-	if (sweep_is_of((struct flow *)orig, queued.serial)) {
-		flow_peer_key6(orig, &queued.key, &peer_key);
-		peer = bpf_map_lookup_elem(&flows6, &peer_key);
-		if (!sweep_expired(sweeper, queued.key.proto, &orig->flow, (struct flow *)peer) &&
-		    !bpf_map_push_elem(&sweep_queue6, &queued, BPF_ANY))
-			return 0;
-		flags = sweep_holds(&orig->flow);
-		bpf_map_delete_elem(&flows6, &peer_key);
-		if (!bpf_map_delete_elem(&flows6, &queued.key) && flags)
-			sweep_free(&queued.key, &peer_key, flags);
-		sweeper->expired++;
-	}
-	__sync_fetch_and_add(&sweeper->flows[FAMILY_IP6], -1);
+	__sync_fetch_and_add(&sweeper->queued[family & 1], -1);
 	return 0;
 }
 
 /* A few at a time, in functions of their own: loops of loops cost the verifier their sum, not their product. */
-__attribute__((noinline)) int sweep_some4(void)
+__attribute__((noinline)) int sweep_some(__u32 family)
 {
 	for (int i = 0; i < SWEEP_BATCH; i++)
-		if (sweep_one4())
-			return 1;
-	return 0;
-}
-
-__attribute__((noinline)) int sweep_some6(void)
-{
-	for (int i = 0; i < SWEEP_BATCH; i++)
-		if (sweep_one6())
+		if (sweep_one(family))
 			return 1;
 	return 0;
 }
@@ -194,17 +135,31 @@ static __always_inline __u32 sweep_shorten(__u64 flows)
 }
 
 /* How many of so many keys to look at in one tick. */
-static __always_inline __u32 sweep_slice(__u64 flows)
+static __always_inline __u32 sweep_slice(__u64 keys, __u32 rush)
 {
-	__u32 count = flows / SWEEP_ROUND;
+	__u32 count = keys / SWEEP_ROUND;
 
 	if (count < SWEEP_SLICE_MIN)
 		count = SWEEP_SLICE_MIN;
 	if (count > SWEEP_SLICE_MAX)
 		count = SWEEP_SLICE_MAX;
-	if (sweep_shorten(flows))
+	if (rush)
 		count = SWEEP_SLICE_RUSH;
-	return count > flows ? flows : count;
+	if (count > keys)
+		count = keys;
+	barrier_var(count); /* or clang, which knows its bound, leaves that out where it is used */
+	return count;
+}
+
+static __always_inline void sweep_family(struct sweeper *sweeper, enum family family)
+{
+	__u32 count;
+
+	sweeper->shorten = sweep_shorten(sweeper->flows[family]);
+	count = sweep_slice(sweeper->queued[family], sweeper->shorten);
+	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
+		if (sweep_some(family))
+			break;
 }
 
 /* Long enough for packets to overtake each other, on any path. */
@@ -223,27 +178,22 @@ static long sweep_held(void *map, struct held_key *key, struct held *held,
 static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute__((unused)),
 		      struct sweeper *sweeper)
 {
-	__u64 of_ip4 = sweeper->flows[FAMILY_IP4], of_ip6 = sweeper->flows[FAMILY_IP6];
-	__u32 count = sweep_slice(of_ip4);
+	__u64 next = SWEEP_IDLE_NS;
+	__u32 count;
 
+	if (sweeper->queued[FAMILY_IP4] || sweeper->queued[FAMILY_IP6])
+		next = SWEEP_TICK_NS;
 	if (!(sweeper->ticks++ % SWEEP_HELD_TICKS))
 		bpf_for_each_map_elem(&held_fragments, sweep_held, NULL, 0);
 	sweeper->tick_ns = bpf_ktime_get_ns();
 	sweeper->tick_jiffies = jiffies_now();
-	sweeper->shorten = sweep_shorten(of_ip4);
-	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
-		if (sweep_some4())
-			break;
-	count = sweep_slice(of_ip6);
-	sweeper->shorten = sweep_shorten(of_ip6);
-	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
-		if (sweep_some6())
-			break;
-	count = sweep_slice(sweeper->mappings);
+	sweep_family(sweeper, FAMILY_IP4);
+	sweep_family(sweeper, FAMILY_IP6);
+	count = sweep_slice(sweeper->mappings, 0);
 	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
 		if (sweep_mappings())
 			break;
-	bpf_timer_start(&sweeper->timer, of_ip4 || of_ip6 ? SWEEP_TICK_NS : SWEEP_IDLE_NS, 0);
+	bpf_timer_start(&sweeper->timer, next, 0);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "attach.h"
 #include "compile.h"
+#include "flow_tables.h"
 #include "ifaces.h"
 #include "msg.h"
 #include "records.h"
@@ -311,6 +312,15 @@ static int make_ready(struct state *state, const struct config *config, const st
 	return err ? err : prepare(state, config, at->devs);
 }
 
+static int provide_tables(const struct state *state, const struct config *config)
+{
+	int err = flow_tables_provide(state, config);
+
+	if (err)
+		msg_error("cannot make the flow table of IPv6: %s", strerror(-err));
+	return err;
+}
+
 static int make_room(void *context)
 {
 	return slots_make_room(context);
@@ -327,6 +337,8 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	err = check_limits(state, config);
 	if (!err)
 		err = slots_give(state, config);
+	if (!err)
+		err = provide_tables(state, config);
 	if (err)
 		return err;
 	task_start(&slots, make_room, state);

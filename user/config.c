@@ -203,7 +203,7 @@ uint8_t rule_address_family(const struct rule *rule)
 unsigned int config_families(const struct config *config)
 {
 	const unsigned int all = 1U << FAMILY_IP4 | 1U << FAMILY_IP6;
-	unsigned int families = config->rule_count ? 0 : all;
+	unsigned int families = 0;
 
 	for (size_t i = 0; i < config->rule_count && families != all; i++) {
 		uint8_t family = config->rules[i].family;

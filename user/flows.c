@@ -13,35 +13,6 @@
 #include "jiffies.h"
 #include "sweeper.h"
 
-#define BATCH 8192
-
-static const enum state_map flow_maps[FAMILY_COUNT] = {
-	[FAMILY_IP4] = MAP_flows4,
-	[FAMILY_IP6] = MAP_flows6,
-};
-
-/* Room for either family's. */
-struct batch {
-	union {
-		struct flow_key4 ip4[BATCH];
-		struct flow_key ip6[BATCH];
-	} keys;
-	union {
-		struct flow4 ip4[BATCH];
-		struct flow6 ip6[BATCH];
-	} values;
-};
-
-static int entry_read(const struct state *state, const struct flow_key *key,
-		      union flow_entry *entry)
-{
-	struct flow_key4 key4;
-
-	flow_key_to4(key, &key4);
-	return bpf_map_lookup_elem(state->map[flow_maps[key->family]],
-				   key->family == FAMILY_IP4 ? (void *)&key4 : (void *)key, entry);
-}
-
 static const char *state_name(const struct flow_view *flow, enum timeout timeout)
 {
 	switch (timeout) {
@@ -107,60 +78,34 @@ struct visit {
 	const struct flow_filter *filter;
 	int (*each)(const struct flow_view *, void *);
 	void *context;
-	struct settings settings;
-	struct batch *batch;
+	struct flow_tables tables;
 };
 
-/* The entry at position `at` of the batch, if it is of an original direction. */
-static bool batch_entry(const struct batch *batch, enum family family, __u32 at,
-			struct flow_view *flow)
+/* The flow whose original entry is in that bucket. */
+static bool visit_bucket(const struct visit *visit, enum family family, size_t at,
+			 struct flow_view *flow)
 {
 	memset(flow, 0, sizeof(*flow));
-	if (family == FAMILY_IP4) {
-		flow_key_from4(&batch->keys.ip4[at], &flow->key[0]);
-		flow->entry[0].ip4 = batch->values.ip4[at];
-	} else {
-		flow->key[0] = batch->keys.ip6[at];
-		flow->entry[0].ip6 = batch->values.ip6[at];
-	}
-	return !(flow->entry[0].flow.flags & FLOW_REPLY);
+	if (!flow_tables_at(&visit->tables, family, at, &flow->key[0], &flow->entry[0]) ||
+	    flow->entry[0].flow.flags & FLOW_REPLY)
+		return false;
+	flow_peer_key(&flow->entry[0].flow, &flow->key[0], &flow->key[1]);
+	return flow_tables_find(&visit->tables, &flow->key[1], &flow->entry[1]);
 }
 
-static int visit_batch(struct visit *visit, enum family family, __u32 count)
+static int visit_family(const struct visit *visit, enum family family)
 {
+	const struct settings *settings = &visit->tables.settings;
 	struct flow_view flow;
 	__u32 now;
-	int err = jiffies_read(visit->state, visit->settings.hz, &now);
+	int err = jiffies_read(visit->state, settings->hz, &now);
 
-	for (__u32 i = 0; i < count && !err; i++) {
-		if (!batch_entry(visit->batch, family, i, &flow))
+	for (size_t at = 0; at < visit->tables.of[family].count && !err; at++) {
+		if (!visit_bucket(visit, family, at, &flow))
 			continue;
-		flow_peer_key(&flow.entry[0].flow, &flow.key[0], &flow.key[1]);
-		if (entry_read(visit->state, &flow.key[1], &flow.entry[1]))
-			continue; /* ended since the batch was read */
-		view_times(&flow, &visit->settings, now);
+		view_times(&flow, settings, now);
 		if (flow_matches(visit->filter, &flow))
 			err = visit->each(&flow, visit->context);
-	}
-	return err;
-}
-
-static int visit_family(struct visit *visit, enum family family)
-{
-	int map = visit->state->map[flow_maps[family]], err = 0;
-	__u32 position, count;
-	bool first = true, last = false;
-
-	while (!err && !last) {
-		count = BATCH;
-		err = bpf_map_lookup_batch(map, first ? NULL : &position, &position,
-					   &visit->batch->keys, &visit->batch->values, &count,
-					   NULL);
-		last = err == -ENOENT;
-		if (err && !last)
-			break;
-		first = false;
-		err = visit_batch(visit, family, count);
 	}
 	return err;
 }
@@ -173,15 +118,12 @@ int flows_each(const struct state *state, const struct flow_filter *filter,
 		.filter = filter,
 		.each = each,
 		.context = context,
-		.batch = malloc(sizeof(*visit.batch)),
 	};
-	int err = visit.batch ? state_settings(state, &visit.settings) : -ENOMEM;
+	int err = flow_tables_open(&visit.tables, state);
 
-	if (!err)
-		err = visit_family(&visit, FAMILY_IP4);
-	if (!err)
-		err = visit_family(&visit, FAMILY_IP6);
-	free(visit.batch);
+	for (enum family family = 0; family < FAMILY_COUNT && !err; family++)
+		err = visit_family(&visit, family);
+	flow_tables_close(&visit.tables);
 	return err;
 }
 

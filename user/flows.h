@@ -3,14 +3,7 @@
 #ifndef XFWD_FLOWS_H
 #define XFWD_FLOWS_H
 
-#include "flow.h"
-#include "state.h"
-
-union flow_entry {
-	struct flow flow;
-	struct flow4 ip4;
-	struct flow6 ip6;
-};
+#include "flow_tables.h"
 
 struct flow_view {
 	struct flow_key key[2]; /* original, reply: as packets of that direction arrive */

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bucket.h"
 #include "msg.h"
 #include "records.h"
 #include "state.h"
@@ -242,15 +243,18 @@ int loader_program(const struct pins *pins, const char *name)
 	return errno == ENOENT && is_loaded_late(name) ? load_hook(pins->dir, name) : -errno;
 }
 
-/*
- * Where no rule asks for the family, it gets no memory beforehand: should one come later, flows take
- * theirs as they begin.
- */
-static void size_flows(struct bpf_map *flows, struct bpf_map *queue, __u32 max, bool wanted)
+/* Keys of flows that are gone stay in a queue until the sweeper comes by. */
+static __u32 queue_room(__u32 flows)
 {
-	bpf_map__set_max_entries(flows, 2 * max);
-	bpf_map__set_map_flags(flows, wanted ? 0 : BPF_F_NO_PREALLOC);
-	bpf_map__set_max_entries(queue, max + max / 8 + 64);
+	return flows + flows / 8 + 64;
+}
+
+/* IPv6's table comes later: see flow_tables_provide(). */
+static void size_flows(const struct xfwd_bpf *skel, __u32 flows)
+{
+	bpf_map__set_max_entries(skel->maps.flows4, flow_buckets(flows));
+	bpf_map__set_max_entries(skel->maps.sweep_queue4, queue_room(flows));
+	bpf_map__set_max_entries(skel->maps.sweep_queue6, queue_room(flows));
 }
 
 static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
@@ -258,24 +262,19 @@ static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
 	bpf_map__set_max_entries(skel->maps.mappings, flows);
 	bpf_map__set_max_entries(skel->maps.outsides, flows);
 	bpf_map__set_max_entries(skel->maps.permits, flows);
-	bpf_map__set_max_entries(skel->maps.mapping_queue, flows + flows / 8 + 64);
+	bpf_map__set_max_entries(skel->maps.mapping_queue, queue_room(flows));
 }
 
 static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 {
-	unsigned int families = config_families(config);
-	__u32 flows = config->options.flows;
 	int err;
 
 	*skel = open_programs(NULL, 0);
 	if (!*skel)
 		return -errno;
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
-	size_flows((*skel)->maps.flows4, (*skel)->maps.sweep_queue4, flows,
-		   families & 1U << FAMILY_IP4);
-	size_flows((*skel)->maps.flows6, (*skel)->maps.sweep_queue6, flows,
-		   families & 1U << FAMILY_IP6);
-	size_mappings(*skel, flows);
+	size_flows(*skel, config->options.flows);
+	size_mappings(*skel, config->options.flows);
 	err = xfwd_bpf__load(*skel);
 	if (err) {
 		xfwd_bpf__destroy(*skel);

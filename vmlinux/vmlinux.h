@@ -61,6 +61,7 @@ typedef __u32 __wsum;
 #define ENOENT		2
 #define E2BIG		7
 #define ENOMEM		12
+#define EBUSY		16
 #define EEXIST		17
 
 #define TC_ACT_UNSPEC	(-1)
@@ -88,6 +89,7 @@ enum bpf_map_type {
 #define BPF_ANY			0
 #define BPF_NOEXIST		1
 #define BPF_F_NO_PREALLOC	(1U << 0)
+#define BPF_F_MMAPABLE		(1U << 10)
 #define BPF_F_INNER_MAP		(1U << 12)
 
 /* bpf_l4_csum_replace() flags. */

@@ -4,6 +4,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -101,17 +102,26 @@ def first_packet_once(hosts):
 
 # ---- memory, and the program alone ----
 
+def bpftool(*words):
+    return json.loads(run([find("bpftool") or "bpftool", "-j", "map"] + list(words)))
+
+
 def map_bytes(hosts, name):
-    """What the kernel says that it takes."""
-    shown = run([find("bpftool") or "bpftool", "map", "show", "pinned",
-                 f"{PINS}/{hosts.edge}/maps/{name}", "-j"])
-    return int(json.loads(shown)["bytes_memlock"])
+    """What the kernel says that it takes; of a map of maps, what those take that are in it."""
+    pin = ["pinned", f"{PINS}/{hosts.edge}/maps/{name}"]
+    shown = bpftool("show", *pin)
+    if shown["type"] == "array_of_maps":
+        inner = [int.from_bytes((int(byte, 16) for byte in entry["value"]), sys.byteorder)
+                 for entry in bpftool("dump", *pin) if isinstance(entry["value"], list)]
+        return sum(int(bpftool("show", "id", str(i))["bytes_memlock"]) for i in inner)
+    return int(shown["bytes_memlock"])
 
 
 def memory(bench, row, title, flows=131072):
     """The tables that grow with `set flows`, which there are of both address families."""
     with Hosts(bench.xfwd) as hosts:
         Xfwd("tc").set_up(hosts, 1)
+        run([bench.xfwd, "-n", hosts.edge, "add", "redirect in eth0 ipv6 udp to :9 -> :9"])
         each = {name: map_bytes(hosts, name) / flows for name in FLOW_MAPS + FLOW_MAPS6}
     bench.add(row, title, "bytes", {"xfwd": [sum(each[name] for name in FLOW_MAPS)],
                                     "xfwd, IPv6": [sum(each[name] for name in FLOW_MAPS6)],

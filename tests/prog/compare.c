@@ -17,19 +17,20 @@
 static bool chosen(void *context, const struct tuple *first, struct tuple *translated)
 {
 	struct harness *h = context;
-	struct flow_key4 key = {
-		.saddr = htonl(first->saddr),
-		.daddr = htonl(first->daddr),
+	struct flow_key key = {
+		.saddr = { htonl(first->saddr) },
+		.daddr = { htonl(first->daddr) },
 		.sport = htons(first->sport),
 		.dport = htons(first->dport),
 		.proto = first->proto,
+		.family = FAMILY_IP4,
 	};
-	struct flow4 flow;
+	union flow_entry flow;
 
-	if (bpf_map_lookup_elem(h->session.state.map[MAP_flows4], &key, &flow))
+	if (!flow_tables_find(&h->tables, &key, &flow))
 		return false;
-	*translated = (struct tuple){ .saddr = ntohl(flow.saddr),
-				      .daddr = ntohl(flow.daddr),
+	*translated = (struct tuple){ .saddr = ntohl(flow.ip4.saddr),
+				      .daddr = ntohl(flow.ip4.daddr),
 				      .sport = ntohs(flow.flow.sport),
 				      .dport = ntohs(flow.flow.dport),
 				      .proto = first->proto };

@@ -218,6 +218,7 @@ void harness_up(struct harness *h, const char *suffix, const struct config *conf
 		h->ifindex[i] = if_nametoindex(iface_names[i]);
 	msg_quiet(1);
 	assert_int_equal(session_write(&h->session, h->netns, config ?: &defaults), 0);
+	assert_int_equal(flow_tables_open(&h->tables, &h->session.state), 0);
 	h->open = true;
 	pins_unlock(&h->session.pins); /* what is killed leaves no lock behind */
 	open_programs(h);
@@ -229,6 +230,7 @@ void harness_down(struct harness *h)
 		return;
 	for (int i = 0; i < PROGRAMS; i++)
 		close(h->program[i]);
+	flow_tables_close(&h->tables);
 	harness_enter(h->netns);
 	assert_int_equal(pins_lock(&h->session.pins), 0);
 	assert_int_equal(session_down(&h->session), 0);

@@ -12,6 +12,7 @@
 #define XFWD_TESTS_HARNESS_H
 
 #include "frame.h"
+#include "flow_tables.h"
 #include "session.h"
 #include "verdict.h"
 
@@ -48,6 +49,7 @@ struct harness {
 	struct session session;
 	unsigned int ifindex[IFACES];
 	int program[PROGRAMS];
+	struct flow_tables tables;
 	bool open;
 };
 

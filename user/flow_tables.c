@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Making and reading the flow tables. */
+#include "flow_tables.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const size_t bucket_size[FAMILY_COUNT] = {
+	[FAMILY_IP4] = sizeof(struct flow_bucket4),
+	[FAMILY_IP6] = sizeof(struct flow_bucket6),
+};
+
+/* Only IPv6's comes late. */
+bool flow_tables_lack(const struct state *state, uint8_t family)
+{
+	int map = family == AF_INET ? -1 : state_inner(state, MAP_flows6, 0);
+
+	if (map >= 0)
+		close(map);
+	return map == -ENOENT;
+}
+
+int flow_tables_provide(const struct state *state, const struct config *config)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__u32 zero = 0, buckets = flow_buckets(config->options.flows);
+	int err, map;
+
+	if (!(config_families(config) & 1U << FAMILY_IP6) || !flow_tables_lack(state, AF_INET6))
+		return 0;
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "flows6", sizeof(zero),
+			     sizeof(struct flow_bucket6), buckets, &opts);
+	if (map < 0)
+		return map;
+	err = bpf_map_update_elem(state->map[MAP_flows6], &zero, &map, BPF_ANY);
+	close(map);
+	return err;
+}
+
+static int table_open(struct flow_tables *tables, enum family family, int map)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 length = sizeof(info);
+	long page = sysconf(_SC_PAGESIZE);
+	void *buckets;
+	size_t size;
+	int err = bpf_obj_get_info_by_fd(map, &info, &length);
+
+	if (err)
+		return err;
+	size = (info.max_entries * bucket_size[family] + page - 1) / page * page;
+	buckets = mmap(NULL, size, PROT_READ, MAP_SHARED, map, 0);
+	if (buckets == MAP_FAILED)
+		return -errno;
+	tables->of[family].buckets = buckets;
+	tables->of[family].size = size;
+	tables->of[family].count = info.max_entries;
+	return 0;
+}
+
+static int table6_open(struct flow_tables *tables, const struct state *state)
+{
+	int err, map = state_inner(state, MAP_flows6, 0);
+
+	if (map < 0)
+		return map == -ENOENT ? 0 : map;
+	err = table_open(tables, FAMILY_IP6, map);
+	close(map);
+	return err;
+}
+
+int flow_tables_open(struct flow_tables *tables, const struct state *state)
+{
+	int err;
+
+	memset(tables, 0, sizeof(*tables));
+	err = state_settings(state, &tables->settings);
+	if (!err)
+		err = table_open(tables, FAMILY_IP4, state->map[MAP_flows4]);
+	return err ? err : table6_open(tables, state);
+}
+
+void flow_tables_close(struct flow_tables *tables)
+{
+	for (enum family family = 0; family < FAMILY_COUNT; family++)
+		if (tables->of[family].buckets)
+			munmap((void *)tables->of[family].buckets, tables->of[family].size);
+	memset(tables, 0, sizeof(*tables));
+}
+
+/* Whoever is there may be removed meanwhile, but a bucket is not given to another within a tick. */
+bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t at,
+		    struct flow_key *key, union flow_entry *entry)
+{
+	const void *bucket = tables->of[family].buckets + at * bucket_size[family];
+	const volatile __u32 *tag = bucket;
+
+	if (at >= tables->of[family].count || !(*tag & BUCKET_LIVE))
+		return false;
+	if (family == FAMILY_IP4) {
+		bucket4_key(bucket, key);
+		entry->ip4 = ((const struct flow_bucket4 *)bucket)->entry;
+	} else {
+		bucket6_key(bucket, key);
+		entry->ip6 = ((const struct flow_bucket6 *)bucket)->entry;
+	}
+	return *tag & BUCKET_LIVE;
+}
+
+static bool key_is(const struct flow_tables *tables, size_t at, const struct flow_key *key)
+{
+	const void *bucket = tables->of[key->family].buckets + at * bucket_size[key->family];
+
+	return key->family == FAMILY_IP4 ? bucket4_is(bucket, key) : bucket6_is(bucket, key);
+}
+
+bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *key,
+		      union flow_entry *entry)
+{
+	size_t at = flow_home(key, tables->settings.secret, tables->settings.flow_max), last;
+	struct flow_key found;
+	const __u32 *tag;
+
+	if (!tables->of[key->family].count)
+		return false;
+	tag = (const void *)(tables->of[key->family].buckets + at * bucket_size[key->family]);
+	for (last = at + BUCKET_REACH(*tag); at <= last; at++)
+		if (key_is(tables, at, key))
+			return flow_tables_at(tables, key->family, at, &found, entry);
+	return false;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The flow tables, whose entries are read where the programs write them: in memory that is shared
+ * with the kernel.
+ */
+#ifndef XFWD_FLOW_TABLES_H
+#define XFWD_FLOW_TABLES_H
+
+#include "bucket.h"
+#include "state.h"
+
+union flow_entry {
+	struct flow flow;
+	struct flow4 ip4;
+	struct flow6 ip6;
+};
+
+struct flow_tables {
+	struct settings settings;
+	struct {
+		const unsigned char *buckets;
+		size_t size; /* bytes mapped */
+		size_t count; /* 0: no rule has asked for the family yet */
+	} of[FAMILY_COUNT];
+};
+
+/* Is a table missing for a rule of that family (AF_…; AF_UNSPEC: of any)? */
+bool flow_tables_lack(const struct state *state, uint8_t family);
+/* Makes the table that the configuration's rules are the first to need. 0 or -errno. */
+int flow_tables_provide(const struct state *state, const struct config *config);
+/* 0 or -errno; to be closed in any case. */
+int flow_tables_open(struct flow_tables *tables, const struct state *state);
+void flow_tables_close(struct flow_tables *tables);
+/* The entry in a family's bucket `at`, as it was at one moment. Is there one? */
+bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t at,
+		    struct flow_key *key, union flow_entry *entry);
+/* The entry under a key. Is there one? */
+bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *key,
+		      union flow_entry *entry);
+
+#endif
