@@ -138,17 +138,33 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	return 1;
 }
 
-/* Tells the service, once a second at the most, to keep this neighbour reachable. */
-static __always_inline void hop_use(const struct request *r)
+static __always_inline int hop_is(const struct hop_key *a, const struct hop_key *b)
+{
+	__u32 differ = (a->ifindex ^ b->ifindex) | (a->family ^ b->family);
+
+	for (int i = 0; i < 4; i++)
+		differ |= a->gateway[i] ^ b->gateway[i];
+	return !differ;
+}
+
+/*
+ * Tells the service, once a second at the most, to keep this neighbour reachable. New flows mostly have
+ * the next hop of the one before: that this CPU has just told of it is in its request.
+ */
+static __always_inline void hop_use(struct request *r)
 {
 	struct hop_key key = { .ifindex = r->p.hop.ifindex };
 	__u32 *last, now = packet_now(&r->p);
 
 	key.family = r->gateway_is_ip4 ? FAMILY_IP4 : FAMILY_IP6;
 	__builtin_memcpy(key.gateway, r->gateway, sizeof(key.gateway));
+	if (now == r->told_at && hop_is(&key, &r->told))
+		return;
 	last = bpf_map_lookup_elem(&hops_in_use, &key);
 	if (!last || now - *last >= r->hz)
 		bpf_map_update_elem(&hops_in_use, &key, &now, BPF_ANY);
+	r->told = key;
+	r->told_at = now;
 }
 
 /*
@@ -156,7 +172,7 @@ static __always_inline void hop_use(const struct request *r)
  * interface's: the flow has no room for that. Other CPUs may be reading: they must not take one half
  * of the old and one of the new, so the flow says that it has none until all is in place.
  */
-static __always_inline void route_keep(const struct request *r, struct flow *f)
+static __always_inline void route_keep(struct request *r, struct flow *f)
 {
 	const struct next_hop *hop = &r->p.hop;
 	const struct port *port;

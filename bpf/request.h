@@ -54,6 +54,9 @@ struct request {
 	/* the last search for a port that found none: not of this packet, but to spare another one */
 	__u64 vain_subject;
 	__u32 vain_at; /* jiffies */
+	/* the last next hop that the service was told of, likewise */
+	struct hop_key told;
+	__u32 told_at;
 	/* room to work in */
 	struct flow_key sought; /* in the flow table */
 	__u32 home; /* its home there */
