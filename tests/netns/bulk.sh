@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Much data through a forwarded port, compared byte by byte. XFWD_BULK_MB: how much.
+# Much data through a forwarded port, compared byte by byte. XFWD_BULK_MB: how much, on a real machine.
 . "$(dirname "$0")/lib.sh"
-MB=${XFWD_BULK_MB:-1024}
+MB=$((${XFWD_BULK_MB:-1024} / SLOWER))
 
 random_file() { # made once for all cases
 	mkdir -p "$TMP/www"

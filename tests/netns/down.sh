@@ -236,10 +236,10 @@ killed() {
 	local before n pid
 	before=$(snapshot)
 	{ mode_lines && echo "redirect in eth0 tcp to :80 -> :8080"; } >"$TMP/case/conf"
-	for n in {1..30}; do
+	for n in $(rounds 30); do
 		"$XFWD" -q -n "$EDGE" apply "$TMP/case/conf" &
 		pid=$!
-		sleep "0.$(printf %03d $((RANDOM % 400)))"
+		sleep_ms $((RANDOM % (400 * SLOWER)))
 		kill -9 "$pid" || true
 		wait "$pid" || true
 		((n % 2)) || xfwd -q apply "$TMP/case/conf"

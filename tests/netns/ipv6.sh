@@ -228,7 +228,7 @@ expires() {
 	topology6
 	serve "$OUTSIDE" udp :: 53
 	load <<-END
-		set timeout udp 1s
+		set timeout udp ${SLOWER}s
 		masquerade out eth0 ipv6 from 2001:db8:2::/64
 	END
 	ask "$INSIDE" udp 2001:db8:1::2 53 4321

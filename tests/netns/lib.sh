@@ -157,6 +157,15 @@ wait_until() { # SECONDS COMMAND...
 	done
 }
 
+sleep_ms() { # MILLISECONDS
+	sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"
+}
+
+# What is tried at random moments, over and over, is tried less often where each takes longer.
+rounds() { # HOW-MANY: their numbers
+	seq $(($1 / SLOWER))
+}
+
 # ---- hosts ----
 
 namespace() { # NAME...

@@ -8,10 +8,10 @@ expire() { # in the kernel: no process of ours is running
 	http_server "$OUTSIDE" 80
 	serve "$OUTSIDE" udp 0.0.0.0 53
 	load <<-END
-		set timeout tcp-closing 2s
-		set timeout udp 2s
-		set timeout icmp 2s
-		set timeout unanswered 2s
+		set timeout tcp-closing $((2 * SLOWER))s
+		set timeout udp $((2 * SLOWER))s
+		set timeout icmp $((2 * SLOWER))s
+		set timeout unanswered $((2 * SLOWER))s
 		masquerade out eth0 from 10.0.0.0/24
 	END
 	fails ask "$INSIDE" udp 198.51.100.2 54 4321
@@ -34,8 +34,8 @@ outlive_idle_neighbours() { # a flow in use does not expire with the ones beside
 	serve "$OUTSIDE" udp 0.0.0.0 53
 	serve "$OUTSIDE" tcp 0.0.0.0 80
 	load <<-END
-		set timeout udp 2s
-		set timeout tcp 2s
+		set timeout udp $((2 * SLOWER))s
+		set timeout tcp $((2 * SLOWER))s
 		masquerade out eth0 from 10.0.0.0/24
 	END
 	streams "$INSIDE" udp 198.51.100.2 53 5
@@ -90,10 +90,10 @@ killed() {
 	start "$OUTSIDE" iperf3 -c 198.51.100.1 -t 3600 -b 200M
 	wait_until 10 eval '(($(flow_count dport 5201) >= 2))'
 
-	for n in {1..60}; do
+	for n in $(rounds 60); do
 		"$XFWD" -q -n "$EDGE" apply "$file" &
 		pid=$!
-		sleep "0.$(printf %03d $((RANDOM % 100)))" # when to kill: anywhere in its run
+		sleep_ms $((RANDOM % (100 * SLOWER))) # when to kill: anywhere in its run
 		kill -9 "$pid" || true
 		wait "$pid" || true
 		n=$(rules | wc -l)
@@ -115,7 +115,7 @@ reloaded() { # whole files and single rules, in a hurry
 	streams "$OUTSIDE" tcp 198.51.100.1 2000 50
 	streams "$OUTSIDE" udp 198.51.100.1 2000 50
 	local n
-	for n in {1..50}; do
+	for n in $(rounds 50); do
 		xfwd -q apply "$TMP/case/xfwd.conf"
 		xfwd -q add "dnat in eth0 tcp to :$((3000 + n)) -> 10.0.0.3:80"
 	done
@@ -152,8 +152,8 @@ locks_of_others() {
 		pids+=($!)
 	done
 	sleep 0.2
-	timeout 5 "$XFWD" -q -n "$EDGE" add "dnat in eth0 tcp to :3000 -> 10.0.0.3"
-	timeout 5 "$XFWD" -q -n "$EDGE" down
+	timeout $((5 * SLOWER)) "$XFWD" -q -n "$EDGE" add "dnat in eth0 tcp to :3000 -> 10.0.0.3"
+	timeout $((5 * SLOWER)) "$XFWD" -q -n "$EDGE" down
 	kill "${pids[@]}"
 	wait "${pids[@]}" || true
 }

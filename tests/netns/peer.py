@@ -26,7 +26,7 @@ import time
 KIND = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 SLOWER = int(os.environ.get("XFWD_TEST_SLOWER", 1))  # than a real machine, where it is emulated
 PATIENCE = 10 * SLOWER  # seconds a stream waits for an answer
-PACE = 0.02  # seconds between a stream's messages
+PACE = 0.02 * SLOWER  # seconds between a stream's messages
 
 
 def family(addr):
