@@ -323,6 +323,11 @@ xfwd() {
 	"$XFWD" -n "$EDGE" "$@"
 }
 
+# From Linux 6.3 on, a veth tells what it takes; before, XDP leaves to tc what goes there.
+veths_tell() {
+	[[ $(genl ctrl get name netdev) == *netdev* ]]
+}
+
 # What puts a configuration's interfaces into the case's mode.
 mode_lines() {
 	[[ $MODE == auto ]] || printf 'interface %s { mode %s }\n' eth0 "$MODE" eth1 "$MODE"
