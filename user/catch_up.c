@@ -12,6 +12,7 @@
 #include "commit.h"
 #include "ifaces.h"
 #include "flows.h"
+#include "loader.h"
 #include "msg.h"
 #include "session.h"
 
@@ -64,7 +65,7 @@ static int end_flows(const struct session *session)
 	const struct flow_filter any = { 0 };
 	int err = netdev_addresses(&ending.here, &ending.here_count);
 
-	ending.forget = flow_forget_open(&session->pins);
+	ending.forget = loader_program(&session->pins, "flow_forget");
 	if (!err && ending.forget < 0)
 		err = ending.forget;
 	if (!err)

@@ -263,8 +263,13 @@ static int delete_flows(const struct invocation *call, struct session *session,
 			const struct flow_filter *filter)
 {
 	size_t count = 0;
-	int err = session->open ? flows_delete(&session->state, &session->pins, filter, &count) : 0;
+	int err = 0;
 
+	if (session->open) {
+		if (pins_lock(&session->pins))
+			return EXIT_FAILED;
+		err = flows_delete(&session->state, &session->pins, filter, &count);
+	}
 	if (err) {
 		msg_error("cannot delete the flows: %s", strerror(-err));
 		return EXIT_FAILED;

@@ -4,13 +4,13 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "jiffies.h"
+#include "loader.h"
 #include "sweeper.h"
 
 static const char *state_name(const struct flow_view *flow, enum timeout timeout)
@@ -150,16 +150,6 @@ static int deletion_add(const struct flow_view *flow, void *context)
 	return 0;
 }
 
-int flow_forget_open(const struct pins *pins)
-{
-	char path[PATH_MAX];
-	int fd;
-
-	pins_path(path, pins->dir, "programs/flow_forget");
-	fd = bpf_obj_get(path);
-	return fd < 0 ? -errno : fd;
-}
-
 bool flow_end(int forget, const struct flow_key *key)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = key, .data_size_in = sizeof(*key));
@@ -171,7 +161,7 @@ int flows_delete(const struct state *state, const struct pins *pins,
 		 const struct flow_filter *filter, size_t *count)
 {
 	struct deletion deletion = { 0 };
-	int forget = flow_forget_open(pins);
+	int forget = loader_program(pins, "flow_forget");
 	int err = forget < 0 ? forget : flows_each(state, filter, deletion_add, &deletion);
 
 	*count = 0;

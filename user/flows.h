@@ -33,11 +33,12 @@ struct flow_filter {
 /* `each` returns 0 to go on. Its last return value, or -errno. */
 int flows_each(const struct state *state, const struct flow_filter *filter,
 	       int (*each)(const struct flow_view *flow, void *context), void *context);
-/* Ends the flow with this original key, and frees what it holds: a program of ours does. Was it there? */
+/*
+ * Ends the flow with this original key, and frees what it holds. Was it there? `forget` is the program
+ * that does so (loader_program()), which writers run one at a time: the caller has locked the pins.
+ */
 bool flow_end(int forget, const struct flow_key *key);
-/* That program: a descriptor to close, or -errno. */
-int flow_forget_open(const struct pins *pins);
-/* Ends those that match; *count: how many. Other processes may be adding flows all the while. */
+/* Ends those that match; *count: how many. Others may be adding flows all the while. Locked, likewise. */
 int flows_delete(const struct state *state, const struct pins *pins,
 		 const struct flow_filter *filter, size_t *count);
 /* How many there are, approximately while they come and go. */

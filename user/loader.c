@@ -112,7 +112,6 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	return err > 0 ? -EIO : err;
 }
 
-/* And the program that user space itself runs. */
 static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 {
 	char path[PATH_MAX];
@@ -125,9 +124,6 @@ static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 	}
 	STATE_MAPS(PIN_MAP)
 #undef PIN_MAP
-	pins_path(path, pins->loading, "programs/flow_forget");
-	if (!err && bpf_obj_pin(bpf_program__fd(skel->progs.flow_forget), path))
-		err = -errno;
 	return err;
 }
 
@@ -149,23 +145,27 @@ static int make_dirs(const struct pins *pins)
 	return err;
 }
 
-/* Programs that most interfaces do without: loaded when the first one asks for them. */
+/* Programs that most interfaces, and most commands, do without: loaded when the first one asks. */
 static bool is_loaded_late(const char *name)
 {
-	return !strncmp(name, "xdp_", 4);
+	return !strncmp(name, "xdp_", 4) || !strcmp(name, "flow_forget");
 }
 
-/* Programs that interfaces are attached to: each is loaded by itself. */
-static bool is_hook(const char *name)
+/*
+ * Programs that are loaded each by itself, with a request of its own to work in (see request.h):
+ * those that interfaces are attached to; and flow_forget, which runs in a process, where the
+ * sweeper's timer may interrupt it.
+ */
+static bool is_alone(const char *name)
 {
 	return is_loaded_late(name) || !strncmp(name, "tc_", 3);
 }
 
 /*
- * Opens the object with only some of its programs to be loaded: `hook`, or those that are none
- * (NULL). `frags`: the flag for frames of several buffers.
+ * Opens the object with only some of its programs to be loaded: the one that is to be alone, or all
+ * others (NULL). `frags`: the flag for frames of several buffers.
  */
-static struct xfwd_bpf *open_programs(const char *hook, __u32 frags)
+static struct xfwd_bpf *open_programs(const char *alone, __u32 frags)
 {
 	struct xfwd_bpf *skel = xfwd_bpf__open();
 	struct bpf_program *program;
@@ -177,7 +177,7 @@ static struct xfwd_bpf *open_programs(const char *hook, __u32 frags)
 	bpf_object__for_each_program(program, skel->obj) {
 		const char *name = bpf_program__name(program);
 
-		bpf_program__set_autoload(program, hook ? !strcmp(name, hook) : !is_hook(name));
+		bpf_program__set_autoload(program, alone ? !strcmp(name, alone) : !is_alone(name));
 	}
 	return skel;
 }
@@ -207,7 +207,7 @@ static int reuse_maps(const struct xfwd_bpf *skel, const char *dir)
  * flag for frames of several buffers (Linux 5.18), and without where that is unknown. Its fd, or
  * -errno.
  */
-static int load_hook(const char *dir, const char *name)
+static int load_alone(const char *dir, const char *name)
 {
 	static const __u32 flags[] = { BPF_F_XDP_HAS_FRAGS, 0 };
 	struct xfwd_bpf *skel;
@@ -240,7 +240,7 @@ int loader_program(const struct pins *pins, const char *name)
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return fd;
-	return errno == ENOENT && is_loaded_late(name) ? load_hook(pins->dir, name) : -errno;
+	return errno == ENOENT && is_loaded_late(name) ? load_alone(pins->dir, name) : -errno;
 }
 
 /* Keys of flows that are gone stay in a queue until the sweeper comes by. */
@@ -291,7 +291,7 @@ struct hook {
 static int hook_task(void *context)
 {
 	const struct hook *hook = context;
-	int fd = load_hook(hook->dir, hook->name);
+	int fd = load_alone(hook->dir, hook->name);
 
 	return fd < 0 ? fd : close(fd);
 }

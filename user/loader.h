@@ -13,7 +13,8 @@
 int loader_load(const struct pins *pins, const struct config *config);
 /*
  * A program that interfaces are attached to: xdp_wire, xdp_virtual, xdp_generic, tc_ingress or
- * tc_egress. XDP's are loaded when they are first asked for. Its fd, or -errno.
+ * tc_egress; or the one that commands run, flow_forget. XDP's and that are loaded when they are first
+ * asked for. Its fd, or -errno.
  */
 int loader_program(const struct pins *pins, const char *name);
 
