@@ -153,7 +153,7 @@ static __always_inline void *bucket_find_near(enum family family, const struct s
 /* ---- adding ---- */
 
 /* Longer than any holder takes, but for one whose CPU was taken away from it. */
-#define LOCK_TRIES 64
+#define LOCK_TRIES 32
 
 /* 0, or -EBUSY. */
 __attribute__((noinline)) int bucket_lock(__u32 family, __u32 home)

@@ -309,7 +309,7 @@ __attribute__((noinline)) int flow_undo(void)
 }
 
 /* Many times what another CPU takes from the first entry to the second. */
-#define AWAIT_ROUNDS 256
+#define AWAIT_ROUNDS 64
 
 __attribute__((noinline)) int flow_appears(void)
 {
