@@ -152,17 +152,32 @@ static __always_inline void *bucket_find_near(enum family family, const struct s
 
 /* ---- adding ---- */
 
-/* Longer than any holder takes, but for one whose CPU was taken away from it. */
-#define LOCK_TRIES 32
+#define LOCK_TRIES  64
+#define LOCK_ROUNDS 64 /* of so many tries: some hundred microseconds */
 
 /* 0, or -EBUSY. */
-__attribute__((noinline)) int bucket_lock(__u32 family, __u32 home)
+__attribute__((noinline)) int bucket_lock_try(__u32 family, __u32 home)
 {
 	__u32 *tag = bucket_tag(family, home);
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < LOCK_TRIES && tag; i++)
 		if (!(__sync_fetch_and_or(tag, BUCKET_LOCKED) & BUCKET_LOCKED))
+			return 0;
+	return -EBUSY;
+}
+
+/*
+ * Locks r->home, for bucket_add(). 0, or -EBUSY: a holder takes a fraction of a microsecond, and an
+ * interrupt may come in between; longer it takes only if its CPU, a virtual one, was taken away.
+ */
+__attribute__((noinline)) int bucket_lock(void)
+{
+	const struct request *r = request_get();
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < LOCK_ROUNDS && r; i++)
+		if (!bucket_lock_try(r->sought.family, r->home))
 			return 0;
 	return -EBUSY;
 }
@@ -248,12 +263,14 @@ static __always_inline void bucket_fill(enum family family, void *tag, const str
 }
 
 /* Behind r->home, which is locked. 0, -EEXIST or -E2BIG. */
-static __always_inline int bucket_add_at(enum family family, const struct request *r,
-					 __u32 *at_home)
+static __always_inline int bucket_add_of(enum family family, const struct request *r)
 {
-	__u32 reach = BUCKET_REACH(*at_home), *tag;
+	__u32 *at_home = bucket_tag(family, r->home), reach, *tag;
 	int behind;
 
+	if (!at_home)
+		return -E2BIG;
+	reach = BUCKET_REACH(*at_home);
 	if (bucket_is(family, at_home, &r->sought) || bucket_seek(family, reach) > 0)
 		return -EEXIST;
 	behind = bucket_choose(family);
@@ -266,30 +283,24 @@ static __always_inline int bucket_add_at(enum family family, const struct reques
 	return 0;
 }
 
-static __always_inline int bucket_add_of(enum family family, struct request *r)
-{
-	__u32 *at_home = bucket_tag(family, r->home);
-	int err;
-
-	if (!at_home || bucket_lock(family, r->home))
-		return -EBUSY;
-	err = bucket_add_at(family, r, at_home);
-	bucket_unlock(at_home);
-	return err;
-}
-
 /*
- * Adds r->entry under r->sought, behind r->home. 0, -EEXIST where there is one, -E2BIG where there is
- * no room, or -EBUSY.
+ * Adds r->entry under r->sought, behind r->home, which is locked and will not be any more. 0, -EEXIST
+ * where there is one, or -E2BIG where there is no room.
  */
 __attribute__((noinline)) int bucket_add(void)
 {
-	struct request *r = request_get();
+	const struct request *r = request_get();
+	__u32 *at_home;
+	int err;
 
 	if (!r)
-		return -EBUSY;
-	return r->sought.family == FAMILY_IP4 ? bucket_add_of(FAMILY_IP4, r)
-					      : bucket_add_of(FAMILY_IP6, r);
+		return -E2BIG;
+	err = r->sought.family == FAMILY_IP4 ? bucket_add_of(FAMILY_IP4, r)
+					     : bucket_add_of(FAMILY_IP6, r);
+	at_home = bucket_tag(r->sought.family, r->home);
+	if (at_home)
+		bucket_unlock(at_home);
+	return err;
 }
 
 /* Sets r->sought and r->home, and has the home brought here while there is other work to do. */
@@ -358,7 +369,7 @@ static __always_inline void bucket_draw_in(enum family family, const struct requ
 {
 	__u32 before, reach;
 
-	if (bucket_lock(family, r->home))
+	if (bucket_lock_try(family, r->home))
 		return;
 	before = BUCKET_REACH(*at_home);
 	reach = family == FAMILY_IP4 ? bucket4_reach_step(before) : bucket6_reach_step(before);

@@ -146,7 +146,9 @@ static __always_inline int flow_claim_reply(__u32 candidate, __u32 start)
 
 	if (err)
 		return err;
-	err = bucket_add();
+	err = bucket_lock();
+	if (!err)
+		err = bucket_add();
 	if (err)
 		flow_unwant_reply();
 	return err;
@@ -272,7 +274,7 @@ static __always_inline int flow_add_original(struct request *r)
 		return -ENOENT;
 	bucket_seek_soon(r, set, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
-	return bucket_add();
+	return bucket_lock() ? -EBUSY : bucket_add();
 }
 
 /* The key's place in the sweeper's queue. 0 or a negative errno. */
@@ -308,8 +310,16 @@ __attribute__((noinline)) int flow_undo(void)
 	return 0;
 }
 
-/* Many times what another CPU takes from the first entry to the second. */
-#define AWAIT_ROUNDS 64
+/* A microsecond or two. */
+__attribute__((noinline)) int flow_pause(void)
+{
+	int i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < 64; i++)
+		bpf_ktime_get_ns();
+	return i;
+}
 
 __attribute__((noinline)) int flow_appears(void)
 {
@@ -331,15 +341,19 @@ __attribute__((noinline)) int flow_is_coming(void)
 	return f && key_equal(&r->peer, &r->p.tuple);
 }
 
+#define AWAIT_ROUNDS 64 /* many times what it takes from the first entry to the second */
+
 /* Waits for a flow that another CPU makes. 1: it is there. */
 static __always_inline int flow_await(void)
 {
 	if (!flow_is_coming())
 		return 0;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < AWAIT_ROUNDS; i++)
+	for (int i = 0; i < AWAIT_ROUNDS; i++) {
 		if (flow_appears())
 			return 1;
+		flow_pause();
+	}
 	return 0;
 }
 
@@ -382,21 +396,11 @@ static __always_inline int flow_table_full(const struct request *r)
 	return !set || !sweeper || sweeper->flows[r->p.tuple.family & 1] >= set->flow_max;
 }
 
-/*
- * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
- * flow is in the table, on FLOW_UNQUEUED for the caller to undo.
- */
-__attribute__((noinline)) int flow_create(void)
+/* The answering entry is there, of a mapping its outside half, too. An enum flow_claim. */
+static __always_inline int flow_complete(struct request *r)
 {
-	struct request *r = request_get();
 	int err;
 
-	if (!r)
-		return FLOW_TABLE_FULL;
-	r->serial = bpf_get_prandom_u32();
-	err = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
-	if (err != FLOW_CLAIMED)
-		return flow_give_up(r, err);
 	if (r->mapping == MAPPING_NEW)
 		mapping_make(r);
 	err = flow_add_original(r);
@@ -406,7 +410,25 @@ __attribute__((noinline)) int flow_create(void)
 	request_remove(r, &r->key);
 	if (r->mapping != MAPPING_NONE)
 		r->mapping = MAPPING_KNOWN;
-	return flow_give_up(r, err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL);
+	return err == -EEXIST ? FLOW_EXISTS : FLOW_TABLE_FULL;
+}
+
+/*
+ * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
+ * flow is in the table, on FLOW_UNQUEUED for the caller to undo.
+ */
+__attribute__((noinline)) int flow_create(void)
+{
+	struct request *r = request_get();
+	int claim;
+
+	if (!r)
+		return FLOW_TABLE_FULL;
+	r->serial = bpf_get_prandom_u32();
+	claim = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
+	if (claim == FLOW_CLAIMED)
+		claim = flow_complete(r);
+	return claim == FLOW_CLAIMED || claim == FLOW_UNQUEUED ? claim : flow_give_up(r, claim);
 }
 
 #endif
