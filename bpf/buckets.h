@@ -152,8 +152,19 @@ static __always_inline void *bucket_find_near(enum family family, const struct s
 
 /* ---- adding ---- */
 
-#define LOCK_TRIES  64
-#define LOCK_ROUNDS 64 /* of so many tries: some hundred microseconds */
+/* A microsecond or two, for another CPU to be done with something. */
+__attribute__((noinline)) int pause(void)
+{
+	int i;
+
+#pragma clang loop unroll(disable)
+	for (i = 0; i < 64; i++)
+		bpf_ktime_get_ns();
+	return i;
+}
+
+#define LOCK_TRIES  8
+#define LOCK_ROUNDS 64 /* of so many tries and a pause: a hundred microseconds */
 
 /* 0, or -EBUSY. */
 __attribute__((noinline)) int bucket_lock_try(__u32 family, __u32 home)
@@ -162,7 +173,8 @@ __attribute__((noinline)) int bucket_lock_try(__u32 family, __u32 home)
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < LOCK_TRIES && tag; i++)
-		if (!(__sync_fetch_and_or(tag, BUCKET_LOCKED) & BUCKET_LOCKED))
+		if (!(*(volatile __u32 *)tag & BUCKET_LOCKED) &&
+		    !(__sync_fetch_and_or(tag, BUCKET_LOCKED) & BUCKET_LOCKED))
 			return 0;
 	return -EBUSY;
 }
@@ -176,9 +188,11 @@ __attribute__((noinline)) int bucket_lock(void)
 	const struct request *r = request_get();
 
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < LOCK_ROUNDS && r; i++)
+	for (int i = 0; i < LOCK_ROUNDS && r; i++) {
 		if (!bucket_lock_try(r->sought.family, r->home))
 			return 0;
+		pause();
+	}
 	return -EBUSY;
 }
 

@@ -310,17 +310,6 @@ __attribute__((noinline)) int flow_undo(void)
 	return 0;
 }
 
-/* A microsecond or two. */
-__attribute__((noinline)) int flow_pause(void)
-{
-	int i;
-
-#pragma clang loop unroll(disable)
-	for (i = 0; i < 64; i++)
-		bpf_ktime_get_ns();
-	return i;
-}
-
 __attribute__((noinline)) int flow_appears(void)
 {
 	struct request *r = request_get();
@@ -352,7 +341,7 @@ static __always_inline int flow_await(void)
 	for (int i = 0; i < AWAIT_ROUNDS; i++) {
 		if (flow_appears())
 			return 1;
-		flow_pause();
+		pause();
 	}
 	return 0;
 }
