@@ -50,10 +50,13 @@ struct flow_bucket6 {
 	struct flow6 entry;
 };
 
-/* Homes for so many flows, which are two entries each: in a full table, four of seven are in use. */
+/*
+ * Homes for so many flows, which are two entries each: in a full table, four of seven are in use. And
+ * some for buckets that nobody takes for a tick: a small table can be ended and filled within one.
+ */
 static inline __u32 flow_homes(__u32 flows)
 {
-	return 3 * flows + flows / 2;
+	return 3 * flows + flows / 2 + 256;
 }
 
 /* Buckets: the last homes are followed by some, too. */
