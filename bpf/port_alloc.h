@@ -265,16 +265,27 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
 }
 
-/* The entry of the original direction. 0 or a negative errno. */
-static __always_inline int flow_add_original(struct request *r)
+/* Has r->sought, r->home and r->entry ready for the original entry. A function of its own, for room on the stack. */
+__attribute__((noinline)) int flow_want_original(void)
 {
 	const struct settings *set = settings_get();
+	struct request *r = request_get();
 
-	if (!set)
+	if (!r || !set)
 		return -ENOENT;
 	bucket_seek_soon(r, set, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
-	return bucket_lock() ? -EBUSY : bucket_add();
+	return 0;
+}
+
+/* The entry of the original direction. 0 or a negative errno. */
+static __always_inline int flow_add_original(void)
+{
+	int err = flow_want_original();
+
+	if (!err)
+		err = bucket_lock();
+	return err ? err : bucket_add();
 }
 
 /* The key's place in the sweeper's queue. 0 or a negative errno. */
@@ -392,7 +403,7 @@ static __always_inline int flow_complete(struct request *r)
 
 	if (r->mapping == MAPPING_NEW)
 		mapping_make(r);
-	err = flow_add_original(r);
+	err = flow_add_original();
 	if (!err)
 		return flow_made();
 	flow_key_reverse(&r->want, &r->key);

@@ -65,21 +65,24 @@ static inline __u32 flow_buckets(__u32 flows)
 	return flow_homes(flows) + BUCKET_REACH_MAX;
 }
 
-static inline __u64 flow_hash_words(__u64 hash, const __be32 a[4])
+/* Of an IPv6 address, whose words anybody may choose: no difference in one undoes the other's. */
+static __always_inline __u64 flow_hash_address(const __be32 a[4], __u64 secret)
 {
-	hash = hash_word(hash, (__u64)a[0] << 32 | a[1]);
-	return hash_word(hash, (__u64)a[2] << 32 | a[3]);
+	__u64 hash = hash64(secret ^ ((__u64)a[0] << 32 | a[1]));
+
+	return hash64(hash ^ ((__u64)a[2] << 32 | a[3]));
 }
 
 /* Nobody outside knows the secret, and so nobody knows which keys have one home. */
 static __always_inline __u32 flow_home(const struct flow_key *key, __u64 secret, __u32 flows)
 {
-	__u64 rest = (__u64)key->sport << 32 | (__u64)key->dport << 16 | key->proto, hash = secret;
+	__u64 rest = (__u64)key->sport << 32 | (__u64)key->dport << 16 | key->proto, hash;
 
 	if (key->family == FAMILY_IP4)
-		hash = hash_word(hash, (__u64)key->saddr[0] << 32 | key->daddr[0]);
+		hash = hash_word(secret, (__u64)key->saddr[0] << 32 | key->daddr[0]);
 	else
-		hash = flow_hash_words(flow_hash_words(hash, key->saddr), key->daddr);
+		hash = flow_hash_address(key->saddr, secret) +
+		       flow_hash_address(key->daddr, hash_word(secret, FAMILY_IP6));
 	return (hash64(hash ^ rest) >> 32) * flow_homes(flows) >> 32;
 }
 
