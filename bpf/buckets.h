@@ -196,25 +196,37 @@ __attribute__((noinline)) int bucket_lock(void)
 	return -EBUSY;
 }
 
-static __always_inline void bucket_unlock(__u32 *tag)
+/* What was written before is seen by those who see this. */
+static __always_inline void bucket_change(__u32 *tag, __u32 by)
 {
-	__sync_fetch_and_add(tag, -BUCKET_LOCKED);
+	__u32 before = __sync_fetch_and_add(tag, by);
+
+	barrier_var(
+		before); /* who does not ask for it gets an addition that arm64 does not order */
 }
 
-/* Takes a bucket where nothing is, nor has been a moment ago. 1: it is taken. */
+static __always_inline void bucket_unlock(__u32 *tag)
+{
+	bucket_change(tag, -BUCKET_LOCKED);
+}
+
+/*
+ * Takes a bucket where nothing is, nor has been a moment ago: two jiffies, or one ahead, of a CPU that
+ * has read the clock later. 1: it is taken.
+ */
 static __always_inline int bucket_take(enum family family, __u32 *tag, __u32 now)
 {
 	const struct flow *last = bucket_flow(family, tag);
 	__u32 old = *(volatile __u32 *)tag;
 
-	if (old & BUCKET_TAKEN || (last->used && now - last->used < 2))
+	if (old & BUCKET_TAKEN || (last->used && now + 1 - last->used < 3))
 		return 0;
 	return __sync_val_compare_and_swap(tag, old, old | BUCKET_TAKEN) == old;
 }
 
 static __always_inline void bucket_give_back(__u32 *tag)
 {
-	__sync_fetch_and_add(tag, -BUCKET_TAKEN);
+	bucket_change(tag, -BUCKET_TAKEN);
 }
 
 static __always_inline int bucket_choose_step(enum family family, __u32 from)
@@ -273,7 +285,7 @@ static __always_inline void bucket_fill(enum family family, void *tag, const str
 		b6->dport = key->dport;
 		b6->entry = r->entry.flow6;
 	}
-	__sync_fetch_and_add((__u32 *)tag, BUCKET_LIVE + key->proto - before);
+	bucket_change(tag, BUCKET_LIVE + key->proto - before);
 }
 
 /* Behind r->home, which is locked. 0, -EEXIST or -E2BIG. */
@@ -293,7 +305,7 @@ static __always_inline int bucket_add_of(enum family family, const struct reques
 		return -E2BIG;
 	bucket_fill(family, tag, r);
 	if ((__u32)behind > reach)
-		__sync_fetch_and_add(at_home, (behind - reach) * BUCKET_REACH_ONE);
+		bucket_change(at_home, (behind - reach) * BUCKET_REACH_ONE);
 	return 0;
 }
 
@@ -388,7 +400,7 @@ static __always_inline void bucket_draw_in(enum family family, const struct requ
 	before = BUCKET_REACH(*at_home);
 	reach = family == FAMILY_IP4 ? bucket4_reach_step(before) : bucket6_reach_step(before);
 	if (reach < before)
-		__sync_fetch_and_add(at_home, (reach - before) * BUCKET_REACH_ONE);
+		bucket_change(at_home, (reach - before) * BUCKET_REACH_ONE);
 	bucket_unlock(at_home);
 }
 
