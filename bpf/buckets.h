@@ -387,8 +387,8 @@ __attribute__((noinline)) int bucket6_reach_step(__u32 reach)
 }
 
 /*
- * The last entry of r->home has gone: the next before it is the last. One step is enough: a reach
- * that stays too long costs those who look a little time, until the last entry goes again.
+ * An entry of r->home has gone: if it was the last, the next before it is that now. One step is
+ * enough: a reach that stays too long costs those who look a little time, until another one goes.
  */
 static __always_inline void bucket_draw_in(enum family family, const struct request *r,
 					   __u32 *at_home)
@@ -419,7 +419,7 @@ static __always_inline int bucket_remove_of(enum family family, struct request *
 	now = (__u32)bpf_jiffies64();
 	bucket_flow(family, tag)->used = now ? now : ~0U; /* 0: nothing was ever there */
 	bucket_give_back(tag);
-	if (behind && behind == (int)BUCKET_REACH(*at_home))
+	if (BUCKET_REACH(*at_home))
 		bucket_draw_in(family, r, at_home);
 	return 0;
 }

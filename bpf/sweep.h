@@ -156,7 +156,7 @@ static __always_inline void sweep_family(struct sweeper *sweeper, enum family fa
 	__u32 count;
 
 	sweeper->shorten = sweep_shorten(sweeper->flows[family]);
-	count = sweep_slice(sweeper->queued[family], sweeper->shorten);
+	count = sweep_slice(sweeper->queued[family], sweep_shorten(sweeper->queued[family]));
 	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
 		if (sweep_some(family))
 			break;
