@@ -92,14 +92,27 @@ void flow_tables_close(struct flow_tables *tables)
 	memset(tables, 0, sizeof(*tables));
 }
 
-/* Whoever is there may be removed meanwhile, but a bucket is not given to another within a tick. */
+static const void *bucket_at(const struct flow_tables *tables, enum family family, size_t at)
+{
+	return tables->of[family].buckets + at * bucket_size[family];
+}
+
+static bool bucket_is(const void *bucket, const struct flow_key *key)
+{
+	return key->family == FAMILY_IP4 ? bucket4_is(bucket, key) : bucket6_is(bucket, key);
+}
+
+/*
+ * Whoever is there may be removed while it is read, and the bucket be another's by then: no lock
+ * keeps this process running. What has the same key before and after is of that flow.
+ */
 bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t at,
 		    struct flow_key *key, union flow_entry *entry)
 {
-	const void *bucket = tables->of[family].buckets + at * bucket_size[family];
-	const volatile __u32 *tag = bucket;
+	const void *bucket = bucket_at(tables, family, at);
 
-	if (at >= tables->of[family].count || !(*tag & BUCKET_LIVE))
+	if (at >= tables->of[family].count ||
+	    !(__atomic_load_n((const __u32 *)bucket, __ATOMIC_ACQUIRE) & BUCKET_LIVE))
 		return false;
 	if (family == FAMILY_IP4) {
 		bucket4_key(bucket, key);
@@ -108,14 +121,8 @@ bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t
 		bucket6_key(bucket, key);
 		entry->ip6 = ((const struct flow_bucket6 *)bucket)->entry;
 	}
-	return *tag & BUCKET_LIVE;
-}
-
-static bool key_is(const struct flow_tables *tables, size_t at, const struct flow_key *key)
-{
-	const void *bucket = tables->of[key->family].buckets + at * bucket_size[key->family];
-
-	return key->family == FAMILY_IP4 ? bucket4_is(bucket, key) : bucket6_is(bucket, key);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return bucket_is(bucket, key);
 }
 
 bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *key,
@@ -125,11 +132,12 @@ bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *k
 	struct flow_key found;
 	const __u32 *tag;
 
-	if (!tables->of[key->family].count)
+	if (at >= tables->of[key->family].count)
 		return false;
-	tag = (const void *)(tables->of[key->family].buckets + at * bucket_size[key->family]);
+	tag = bucket_at(tables, key->family, at);
 	for (last = at + BUCKET_REACH(*tag); at <= last; at++)
-		if (key_is(tables, at, key))
-			return flow_tables_at(tables, key->family, at, &found, entry);
+		if (flow_tables_at(tables, key->family, at, &found, entry) &&
+		    !memcmp(&found, key, sizeof(found)))
+			return true;
 	return false;
 }
