@@ -24,7 +24,7 @@ enum family {
 	FAMILY_COUNT,
 };
 
-/* A tuple of either family, and the key of IPv6 flows. An IPv4 address is in the first word. */
+/* A tuple of either family. An IPv4 address is in the first word. */
 struct flow_key {
 	__be32 saddr[4];
 	__be32 daddr[4];
@@ -35,7 +35,7 @@ struct flow_key {
 	__u8 pad[2];
 } __attribute__((aligned(8))); /* it is copied a lot */
 
-/* The key of IPv4 flows. */
+/* A tuple of IPv4, where there are many of them. */
 struct flow_key4 {
 	__be32 saddr;
 	__be32 daddr;
@@ -88,7 +88,7 @@ struct flow {
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
 
-/* With its 16-byte key and the kernel's element header: 128 bytes, two cache lines. */
+/* bucket.h puts it beside its key. */
 struct flow4 {
 	struct flow flow;
 	__be32 saddr; /* rewritten addresses */
@@ -273,8 +273,8 @@ static inline void flow_peer_key(const struct flow *f, const struct flow_key *ke
 		flow_peer_key6((const struct flow6 *)f, key, peer);
 }
 
-_Static_assert(sizeof(struct flow_key4) == 16, "two cache lines for an IPv4 entry");
-_Static_assert(sizeof(struct flow) == 56, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct flow_key4) == 16, "no hidden padding");
+_Static_assert(sizeof(struct flow) == 56, "no hidden padding");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
