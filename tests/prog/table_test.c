@@ -18,7 +18,6 @@
 
 #include <cmocka.h>
 
-#include "counters.h"
 #include "flows.h"
 #include "loader.h"
 #include "../unit/random.h"
