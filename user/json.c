@@ -61,6 +61,21 @@ static void unknown_member(struct parser *parser, const char *path, const char *
 			     key, all);
 }
 
+/* The path and what comes behind it; dots where there is no room, in a file that is no configuration. */
+__attribute__((format(printf, 3, 4))) static void
+path_join(char joined[PATH_SIZE], const char *path, const char *format, ...)
+{
+	size_t length = strlen(path);
+	va_list args;
+
+	memcpy(joined, path, length + 1);
+	va_start(args, format);
+	if (vsnprintf(joined + length, PATH_SIZE - length, format, args) >=
+	    (int)(PATH_SIZE - length))
+		strcpy(joined + PATH_SIZE - sizeof("..."), "...");
+	va_end(args);
+}
+
 /* Each member of an object by the reader. */
 static void object_read(struct parser *parser, const char *path, json_t *object,
 			const char *const *names, size_t count, member_read *read)
@@ -82,7 +97,7 @@ static void object_read(struct parser *parser, const char *path, json_t *object,
 			unknown_member(parser, path, key, names, count);
 			continue;
 		}
-		snprintf(inner, sizeof(inner), "%s%s%s", path, *path ? "." : "", names[which]);
+		path_join(inner, path, "%s%s", *path ? "." : "", names[which]);
 		read(parser, inner, which, value);
 	}
 }
@@ -96,7 +111,7 @@ static void array_read(struct parser *parser, const char *path, json_t *array, m
 	if (!json_is_array(array))
 		member_error(parser, path, "expected an array");
 	json_array_foreach(array, which, value) {
-		snprintf(inner, sizeof(inner), "%s[%zu]", path, which);
+		path_join(inner, path, "[%zu]", which);
 		read(parser, inner, which, value);
 	}
 }

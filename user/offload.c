@@ -35,16 +35,22 @@ static __u32 find_places(const char *ifname, int places[NAMES])
 {
 	struct ethtool_gstrings *strings =
 		calloc(1, sizeof(*strings) + FEATURES_MAX * ETH_GSTRING_LEN);
-	struct {
+	union {
+		char room[sizeof(struct ethtool_sset_info) + sizeof(__u32)];
 		struct ethtool_sset_info info;
-		__u32 count;
-	} set = { .info = { .cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES } };
-	bool known = strings && ask(ifname, &set) >= 0 && set.count <= FEATURES_MAX;
+	} set = { 0 };
+	__u32 count;
+	bool known;
+
+	set.info.cmd = ETHTOOL_GSSET_INFO;
+	set.info.sset_mask = 1ULL << ETH_SS_FEATURES;
+	count = ask(ifname, &set) < 0 ? 0 : set.info.data[0];
+	known = strings && count && count <= FEATURES_MAX;
 
 	if (known) {
 		strings->cmd = ETHTOOL_GSTRINGS;
 		strings->string_set = ETH_SS_FEATURES;
-		strings->len = set.count;
+		strings->len = count;
 		known = ask(ifname, strings) >= 0;
 	}
 	for (size_t i = 0; i < NAMES; i++) {
@@ -55,46 +61,52 @@ static __u32 find_places(const char *ifname, int places[NAMES])
 				places[i] = at;
 	}
 	free(strings);
-	return known ? set.count : 0;
+	return known ? count : 0;
 }
 
 /* Which of them are on: bit n is that of names[n]. */
 unsigned int offload_get(const char *ifname)
 {
-	struct {
+	union {
+		char room[sizeof(struct ethtool_gfeatures) +
+			  BLOCKS * sizeof(struct ethtool_get_features_block)];
 		struct ethtool_gfeatures head;
-		struct ethtool_get_features_block blocks[BLOCKS];
-	} all = { .head = { .cmd = ETHTOOL_GFEATURES, .size = BLOCKS } };
+	} all = { 0 };
 	int places[NAMES];
 	unsigned int on = 0;
 
+	all.head.cmd = ETHTOOL_GFEATURES;
+	all.head.size = BLOCKS;
 	if (!find_places(ifname, places) || ask(ifname, &all) < 0)
 		return 0;
 	for (size_t i = 0; i < NAMES; i++)
-		if (places[i] >= 0 && all.blocks[places[i] / 32].active >> places[i] % 32 & 1)
+		if (places[i] >= 0 &&
+		    all.head.features[places[i] / 32].active >> places[i] % 32 & 1)
 			on |= 1U << i;
 	return on;
 }
 
 void offload_set(const char *ifname, unsigned int bits, bool on)
 {
-	struct {
+	union {
+		char room[sizeof(struct ethtool_sfeatures) +
+			  BLOCKS * sizeof(struct ethtool_set_features_block)];
 		struct ethtool_sfeatures head;
-		struct ethtool_set_features_block blocks[BLOCKS];
-	} all = { .head = { .cmd = ETHTOOL_SFEATURES } };
+	} all = { 0 };
 	__u32 count;
 	int places[NAMES];
 
 	count = bits ? find_places(ifname, places) : 0;
 	if (!count)
 		return;
+	all.head.cmd = ETHTOOL_SFEATURES;
 	all.head.size = (count + 31) / 32;
 	for (size_t i = 0; i < NAMES; i++) {
 		if (places[i] < 0 || !(bits >> i & 1))
 			continue;
-		all.blocks[places[i] / 32].valid |= 1U << places[i] % 32;
+		all.head.features[places[i] / 32].valid |= 1U << places[i] % 32;
 		if (on)
-			all.blocks[places[i] / 32].requested |= 1U << places[i] % 32;
+			all.head.features[places[i] / 32].requested |= 1U << places[i] % 32;
 	}
 	ask(ifname, &all);
 }

@@ -250,8 +250,8 @@ static void test_same_in_other_file(void **state)
 {
 	const struct rule rule = { .kind = RULE_DROP };
 	struct rule_origin places[] = {
-		{ .rule = { "a.conf", 7, 1, 4 }, .source = "drop" },
-		{ .rule = { "b.conf", 2, 1, 4 }, .source = "drop" },
+		{ .rule = { "a.conf", 7, 1, 4, NULL }, .source = "drop" },
+		{ .rule = { "b.conf", 2, 1, 4, NULL }, .source = "drop" },
 	};
 	const struct origins origins = { .rules = places, .rule_count = 2 };
 	struct config config;
