@@ -196,13 +196,15 @@ __attribute__((noinline)) int bucket_lock(void)
 	return -EBUSY;
 }
 
-/* What was written before is seen by those who see this. */
+/*
+ * What was written before is seen by those who see this. The result is asked for, as an addition
+ * without it is one that arm64 does not order.
+ */
 static __always_inline void bucket_change(__u32 *tag, __u32 by)
 {
 	__u32 before = __sync_fetch_and_add(tag, by);
 
-	barrier_var(
-		before); /* who does not ask for it gets an addition that arm64 does not order */
+	barrier_var(before);
 }
 
 static __always_inline void bucket_unlock(__u32 *tag)

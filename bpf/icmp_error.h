@@ -46,7 +46,7 @@ struct {
 	__type(value, struct icmp_quote);
 } icmp_quote_none SEC(".maps");
 
-/* Zeroes all of this CPU's quote. As an update of a map: in a loop the verifier would count each round. */
+/* Zeroes this CPU's quote. As an update of a map: of a loop the verifier would count each round. */
 static __always_inline long quote_clear(void)
 {
 	__u32 zero = 0;

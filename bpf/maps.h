@@ -32,7 +32,7 @@ struct {
 	__type(value, struct flow_bucket4);
 } flows4 SEC(".maps");
 
-/* IPv6's table is there from the first rule on that is not for IPv4 alone: until then it has no memory. */
+/* IPv6's table is made for the first rule that is not for IPv4 alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1);

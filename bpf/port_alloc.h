@@ -102,8 +102,8 @@ static __always_inline __u8 holds(const struct request *r)
 #define PORT_KEPT (~0U) /* no candidate: r->want as it is */
 
 /*
- * Claims the outside endpoint of a mapping to be made, and has r->sought, r->home and r->entry ready for the
- * answering entry that belongs to r->want. 0 or a negative errno. A function of its own to the
+ * Claims the outside endpoint of a mapping to be made, and has r->sought, r->home and r->entry ready
+ * for the answering entry that belongs to r->want. 0 or a negative errno. A function of its own to the
  * verifier, so that the search for a port costs it a few calls a round.
  */
 __attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
@@ -157,7 +157,10 @@ static __always_inline int flow_claim_reply(__u32 candidate, __u32 start)
 /* Of a large range, what was in use a moment ago mostly is so still. */
 #define TAKE_OVER_TRIES 16
 
-/* How many candidates are tried: in the request, as the verifier would go through the search for each. */
+/*
+ * How many candidates are tried: in the request, as the verifier would go through the search once for
+ * each number that there may be.
+ */
 static __always_inline void search_limit(struct request *r)
 {
 	r->tries = r->port_max - r->port_min + 1U;
@@ -265,7 +268,10 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
 	return err == -EEXIST ? FLOW_NO_PORT : FLOW_TABLE_FULL;
 }
 
-/* Has r->sought, r->home and r->entry ready for the original entry. A function of its own, for room on the stack. */
+/*
+ * Has r->sought, r->home and r->entry ready for the original entry. A function of its own, for room on
+ * the stack.
+ */
 __attribute__((noinline)) int flow_want_original(void)
 {
 	const struct settings *set = settings_get();
@@ -393,7 +399,8 @@ static __always_inline int flow_table_full(const struct request *r)
 	const struct settings *set = settings_get();
 	const struct sweeper *sweeper = sweeper_get();
 
-	return !set || !sweeper || sweeper->flows[r->p.tuple.family & 1] >= set->flow_max;
+	/* signed: a flow may end before it is counted */
+	return !set || !sweeper || (__s64)sweeper->flows[r->p.tuple.family & 1] >= set->flow_max;
 }
 
 /* The answering entry is there, of a mapping its outside half, too. An enum flow_claim. */
