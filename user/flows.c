@@ -85,7 +85,6 @@ struct visit {
 static bool visit_bucket(const struct visit *visit, enum family family, size_t at,
 			 struct flow_view *flow)
 {
-	memset(flow, 0, sizeof(*flow));
 	if (!flow_tables_at(&visit->tables, family, at, &flow->key[0], &flow->entry[0]) ||
 	    flow->entry[0].flow.flags & FLOW_REPLY)
 		return false;
@@ -96,7 +95,7 @@ static bool visit_bucket(const struct visit *visit, enum family family, size_t a
 static int visit_family(const struct visit *visit, enum family family)
 {
 	const struct settings *settings = &visit->tables.settings;
-	struct flow_view flow;
+	struct flow_view flow = { 0 };
 	__u32 now;
 	int err = jiffies_read(visit->state, settings->hz, &now);
 
