@@ -47,21 +47,6 @@ struct {
 		});
 } flows6 SEC(".maps");
 
-/* The original keys of all flows, going round: what the sweeper takes from and puts back to. */
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, XFWD_FLOWS_DEFAULT);
-	__uint(key_size, 0);
-	__uint(value_size, sizeof(struct sweep_key4));
-} sweep_queue4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, XFWD_FLOWS_DEFAULT);
-	__uint(key_size, 0);
-	__uint(value_size, sizeof(struct sweep_key6));
-} sweep_queue6 SEC(".maps");
-
 /*
  * Mappings, as many as there may be flows. Not preallocated: most flows share one, and where one
  * cannot be had, a flow does without.
@@ -82,7 +67,7 @@ struct {
 	__type(value, struct outside);
 } outsides SEC(".maps");
 
-/* Keys of mappings, going round as those of flows do. */
+/* The keys of all mappings, going round: what the sweeper takes from and puts back to. */
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
 	__uint(max_entries, XFWD_FLOWS_DEFAULT);

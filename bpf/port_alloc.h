@@ -17,7 +17,6 @@ enum flow_claim {
 	FLOW_EXISTS, /* another CPU made the same flow in the meantime */
 	FLOW_NO_PORT,
 	FLOW_TABLE_FULL,
-	FLOW_UNQUEUED, /* made, but nobody would end it: to be undone */
 };
 
 static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
@@ -61,8 +60,6 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 	f->generation = (__u16)r->p.generation;
 	if (flags & FLOW_REPLY)
 		f->mss = r->mss;
-	else
-		f->serial = r->serial;
 	f->rule_in = r->rule_in;
 	f->rule_out = r->rule_out;
 }
@@ -294,20 +291,7 @@ static __always_inline int flow_add_original(void)
 	return err ? err : bucket_add();
 }
 
-/* The key's place in the sweeper's queue. 0 or a negative errno. */
-static __always_inline int flow_queue(struct request *r)
-{
-	if (r->p.tuple.family == FAMILY_IP4) {
-		flow_key_to4(&r->p.tuple, &r->queued4.key);
-		r->queued4.serial = r->serial;
-		return bpf_map_push_elem(&sweep_queue4, &r->queued4, BPF_ANY);
-	}
-	r->queued6.key = r->p.tuple;
-	r->queued6.serial = r->serial;
-	return bpf_map_push_elem(&sweep_queue6, &r->queued6, BPF_ANY);
-}
-
-/* Takes back what flow_create() made; the sweeper finds its key of no use. */
+/* Takes back what flow_create() made. */
 __attribute__((noinline)) int flow_undo(void)
 {
 	struct request *r = request_get();
@@ -372,20 +356,15 @@ static __always_inline int flow_give_up(struct request *r, int claim)
 	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
 }
 
-/* Both entries are there. FLOW_CLAIMED or FLOW_UNQUEUED. */
+/* Both entries are there. */
 __attribute__((noinline)) int flow_made(void)
 {
 	struct sweeper *sweeper = sweeper_get();
 	struct request *r = request_get();
-	__u32 family;
 
 	if (!r || !sweeper)
-		return FLOW_UNQUEUED;
-	family = r->p.tuple.family & 1;
-	__sync_fetch_and_add(&sweeper->flows[family], 1);
-	if (flow_queue(r))
-		return FLOW_UNQUEUED;
-	__sync_fetch_and_add(&sweeper->queued[family], 1);
+		return FLOW_CLAIMED;
+	__sync_fetch_and_add(&sweeper->flows[r->p.tuple.family & 1], 1);
 	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
 		permit_add(r);
 	r->claimed = 1;
@@ -422,7 +401,7 @@ static __always_inline int flow_complete(struct request *r)
 
 /*
  * Makes the pair of entries, or nothing: an enum flow_claim. On FLOW_CLAIMED and FLOW_EXISTS the
- * flow is in the table, on FLOW_UNQUEUED for the caller to undo.
+ * flow is in the table.
  */
 __attribute__((noinline)) int flow_create(void)
 {
@@ -431,11 +410,10 @@ __attribute__((noinline)) int flow_create(void)
 
 	if (!r)
 		return FLOW_TABLE_FULL;
-	r->serial = bpf_get_prandom_u32();
 	claim = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
 	if (claim == FLOW_CLAIMED)
 		claim = flow_complete(r);
-	return claim == FLOW_CLAIMED || claim == FLOW_UNQUEUED ? claim : flow_give_up(r, claim);
+	return claim == FLOW_CLAIMED ? claim : flow_give_up(r, claim);
 }
 
 #endif

@@ -45,7 +45,6 @@ struct request {
 	__u32 rule_out;
 	struct request_limit limit;
 	__u32 hairpin; /* the outside interface whose address an inside host has sent to */
-	__u32 serial;
 	__u16 mss; /* the largest TCP segment that may be announced; 0: any */
 	__u8 mss_auto; /* and no more than the routes leave */
 	__u8 mapping_asked; /* MAPPING_… before a claim that may have to be taken back */
@@ -63,8 +62,6 @@ struct request {
 	struct flow_key key;
 	struct flow_key back;
 	struct flow_key peer;
-	struct sweep_key4 queued4;
-	struct sweep_key6 queued6;
 	struct bpf_fib_lookup fib;
 	struct bpf_sock_tuple sock;
 	struct mapping_key mapping_key;

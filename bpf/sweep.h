@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Ending idle flows with no process running: one timer that takes a bounded slice of the queue of
- * flow keys per tick, ends what has expired and puts the rest back. A timer per flow would be two
- * allocations per flow in softirq, which fail under load.
+ * Ending idle flows with no process running: one timer that goes through a slice of the flow table per
+ * tick and ends what has expired. A timer per flow would be two allocations per flow in softirq, which
+ * fail under load; and neighbouring buckets are read far faster than those that a list would name.
  */
 #ifndef XFWD_SWEEP_H
 #define XFWD_SWEEP_H
@@ -11,54 +11,88 @@
 #include "port_alloc.h"
 
 #define SWEEP_TICK_NS    (10 * 1000 * 1000ULL)
-#define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* nothing in the queue */
-#define SWEEP_SLICE_MIN  32
-#define SWEEP_SLICE_MAX  56 /* about 100 microseconds, one percent of a tick's time */
-#define SWEEP_SLICE_RUSH 144 /* nearly full */
-#define SWEEP_BATCH      8 /* slices are multiples of it */
+#define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* there are no flows */
+#define SWEEP_STEP       16 /* buckets */
+#define SWEEP_STEPS      144 /* a tick, at most: the default table in two seconds */
+#define SWEEP_IDLE_FLOWS 96 /* a tick, at most: about 100 microseconds, one percent of its time */
+#define SWEEP_RUSH       144 /* nearly full */
+#define SWEEP_MAPPINGS   32 /* a tick, at least */
+#define SWEEP_BATCH      8 /* of mappings: their numbers are multiples of it */
+#define SWEEP_ROUND      3000 /* ticks for a round of more mappings */
 #define SWEEP_HELD_TICKS 64 /* between looks at the fragments that are held */
-#define SWEEP_ROUND      3000 /* ticks for one round where slices are larger than the least */
 
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
 #define SWEEP_SHORTEN    3
 
-enum sweep_outcome {
-	SWEEP_STAYS,
-	SWEEP_ENDS,
-	SWEEP_GONE, /* somebody else has ended it: the key stands for nothing */
-};
-
 /*
- * The flow that a key in the queue stands for: r->p.tuple is that key, r->peer will be the other one.
- * An original entry without its answering one was made by an interrupted removal.
+ * The flow whose original entry is in that bucket, and has not been used for a while. One without an
+ * answering entry was made by an interrupted removal. Functions of their own to the verifier, which
+ * so looks at them once and not once a round.
  */
-static __always_inline enum sweep_outcome sweep_look(struct request *r, __u32 serial, __u32 shorten)
+__attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 {
-	const struct flow *orig = request_pair(r, &r->p.tuple), *peer;
+	__u32 *tag = bucket_tag(family, at);
 	const struct settings *set = settings_get();
+	struct sweeper *sweeper = sweeper_get();
+	struct request *r = request_get();
+	const struct flow *f, *peer;
 
-	if (!orig || !set || orig->flags & FLOW_REPLY || orig->serial != serial)
-		return SWEEP_GONE;
+	if (!tag || !set || !sweeper || !r)
+		return 0;
+	if (family == FAMILY_IP4)
+		bucket4_key((const void *)tag, &r->p.tuple);
+	else
+		bucket6_key((const void *)tag, &r->p.tuple);
+	sweeper->looked_at++;
+	f = request_pair(r, &r->p.tuple);
+	if (!f || f->flags & FLOW_REPLY)
+		return 0;
 	peer = request_flow(r, &r->peer);
-	if (!peer || flow_expired(set, r->p.tuple.proto, orig, peer, shorten))
-		return SWEEP_ENDS;
-	return SWEEP_STAYS;
+	if (peer && !flow_expired(set, r->p.tuple.proto, f, peer, sweeper->shorten))
+		return 0;
+	flow_end(r, 0);
+	sweeper->expired++;
+	return 0;
 }
 
-static __always_inline long sweep_pop4(struct request *r)
+/* Live, original, and idle for so long that it may have expired. */
+static __always_inline int sweep_is_idle(enum family family, __u32 *tag, __u32 now, __u32 least)
 {
-	long err = bpf_map_pop_elem(&sweep_queue4, &r->queued4);
+	const struct flow *f = bucket_flow(family, tag);
 
-	flow_key_from4(&r->queued4.key, &r->p.tuple);
-	return err;
+	return *tag & BUCKET_LIVE && !(f->flags & FLOW_REPLY) && now - f->used > least;
 }
 
-static __always_inline long sweep_pop6(struct request *r)
+/* A few buckets from there on. How many flows were looked at. */
+static __always_inline int sweep_step_of(enum family family, __u32 from)
 {
-	long err = bpf_map_pop_elem(&sweep_queue6, &r->queued6);
+	const struct settings *set = settings_get();
+	const struct sweeper *sweeper = sweeper_get();
+	__u32 now = jiffies_now(), least, *tag;
+	int looked_at = 0;
 
-	r->p.tuple = r->queued6.key;
-	return err;
+	if (!set || !sweeper)
+		return 0;
+	least = set->timeout_least >> (sweeper->shorten & 31);
+#pragma clang loop unroll(disable)
+	for (__u32 i = 0; i < SWEEP_STEP; i++) {
+		tag = bucket_tag(family, from + i);
+		if (tag && unlikely(sweep_is_idle(family, tag, now, least))) {
+			sweep_flow(family, from + i);
+			looked_at++;
+		}
+	}
+	return looked_at;
+}
+
+__attribute__((noinline)) int sweep4_step(__u32 from)
+{
+	return sweep_step_of(FAMILY_IP4, from);
+}
+
+__attribute__((noinline)) int sweep6_step(__u32 from)
+{
+	return sweep_step_of(FAMILY_IP6, from);
 }
 
 /* One mapping, likewise: those that nobody has held for a while end. */
@@ -81,43 +115,7 @@ __attribute__((noinline)) int sweep_mapping(void)
 	return 0;
 }
 
-/*
- * One key. 1 ends the slice. A key that there is no room for any more, though it was just taken out,
- * has its flow ended rather than lost. Functions of their own to the verifier, which so looks at them
- * once and not once a round.
- */
-__attribute__((noinline)) int sweep_one(__u32 family)
-{
-	struct sweeper *sweeper = sweeper_get();
-	struct request *r = request_get();
-	enum sweep_outcome outcome;
-
-	if (!sweeper || !r || (family == FAMILY_IP4 ? sweep_pop4(r) : sweep_pop6(r)))
-		return 1;
-	sweeper->looked_at++;
-	outcome = sweep_look(r, family == FAMILY_IP4 ? r->queued4.serial : r->queued6.serial,
-			     sweeper->shorten);
-	if (outcome == SWEEP_STAYS &&
-	    !(family == FAMILY_IP4 ? bpf_map_push_elem(&sweep_queue4, &r->queued4, BPF_ANY)
-				   : bpf_map_push_elem(&sweep_queue6, &r->queued6, BPF_ANY)))
-		return 0;
-	if (outcome != SWEEP_GONE) {
-		flow_end(r, 0);
-		sweeper->expired++;
-	}
-	__sync_fetch_and_add(&sweeper->queued[family & 1], -1);
-	return 0;
-}
-
-/* A few at a time, in functions of their own: loops of loops cost the verifier their sum, not their product. */
-__attribute__((noinline)) int sweep_some(__u32 family)
-{
-	for (int i = 0; i < SWEEP_BATCH; i++)
-		if (sweep_one(family))
-			return 1;
-	return 0;
-}
-
+/* A few at a time: loops of loops cost the verifier their sum, not their product. */
 __attribute__((noinline)) int sweep_mappings(void)
 {
 	for (int i = 0; i < SWEEP_BATCH; i++)
@@ -126,40 +124,42 @@ __attribute__((noinline)) int sweep_mappings(void)
 	return 0;
 }
 
-/* Nearly full: those that were never answered have to hurry. */
-static __always_inline __u32 sweep_shorten(__u64 flows)
+/* From where the last tick has come to, as far as one may go, and no further than the table's end. */
+static __always_inline void sweep_family(struct sweeper *sweeper, enum family family)
 {
 	const struct settings *set = settings_get();
+	__s64 flows = sweeper->flows[family]; /* one may end before it is counted */
+	__u32 at = sweeper->at[family], idle = 0, most = SWEEP_IDLE_FLOWS;
 
-	return set && flows > set->flow_max - set->flow_max / 8 ? SWEEP_SHORTEN : 0;
+	if (!set || flows <= 0)
+		return;
+	sweeper->shorten = 0;
+	if (flows > set->flow_max - set->flow_max / 8) {
+		sweeper->shorten = SWEEP_SHORTEN;
+		most = SWEEP_RUSH;
+	}
+	for (__u32 i = 0; i < SWEEP_STEPS && idle < most; i++) {
+		idle += family == FAMILY_IP4 ? sweep4_step(at) : sweep6_step(at);
+		at += SWEEP_STEP;
+		if (at >= flow_buckets(set->flow_max))
+			break;
+	}
+	sweeper->at[family] = at < flow_buckets(set->flow_max) ? at : 0;
 }
 
-/* How many of so many keys to look at in one tick. */
-static __always_inline __u32 sweep_slice(__u64 keys, __u32 rush)
+/* How many of so many mappings to look at in one tick. */
+static __always_inline __u32 sweep_slice(__u64 keys)
 {
 	__u32 count = keys / SWEEP_ROUND;
 
-	if (count < SWEEP_SLICE_MIN)
-		count = SWEEP_SLICE_MIN;
-	if (count > SWEEP_SLICE_MAX)
-		count = SWEEP_SLICE_MAX;
-	if (rush)
-		count = SWEEP_SLICE_RUSH;
+	if (count < SWEEP_MAPPINGS)
+		count = SWEEP_MAPPINGS;
+	if (count > SWEEP_IDLE_FLOWS)
+		count = SWEEP_IDLE_FLOWS;
 	if (count > keys)
 		count = keys;
 	barrier_var(count); /* or clang, which knows its bound, leaves that out where it is used */
 	return count;
-}
-
-static __always_inline void sweep_family(struct sweeper *sweeper, enum family family)
-{
-	__u32 count;
-
-	sweeper->shorten = sweep_shorten(sweeper->flows[family]);
-	count = sweep_slice(sweeper->queued[family], sweep_shorten(sweeper->queued[family]));
-	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
-		if (sweep_some(family))
-			break;
 }
 
 /* Long enough for packets to overtake each other, on any path. */
@@ -181,7 +181,7 @@ static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute
 	__u64 next = SWEEP_IDLE_NS;
 	__u32 count;
 
-	if (sweeper->queued[FAMILY_IP4] || sweeper->queued[FAMILY_IP6])
+	if (sweeper->flows[FAMILY_IP4] || sweeper->flows[FAMILY_IP6] || sweeper->mappings)
 		next = SWEEP_TICK_NS;
 	if (!(sweeper->ticks++ % SWEEP_HELD_TICKS))
 		bpf_for_each_map_elem(&held_fragments, sweep_held, NULL, 0);
@@ -189,8 +189,8 @@ static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute
 	sweeper->tick_jiffies = jiffies_now();
 	sweep_family(sweeper, FAMILY_IP4);
 	sweep_family(sweeper, FAMILY_IP6);
-	count = sweep_slice(sweeper->mappings, 0);
-	for (__u32 i = 0; i < SWEEP_SLICE_RUSH && i < count; i += SWEEP_BATCH)
+	count = sweep_slice(sweeper->mappings);
+	for (__u32 i = 0; i < SWEEP_IDLE_FLOWS && i < count; i += SWEEP_BATCH)
 		if (sweep_mappings())
 			break;
 	bpf_timer_start(&sweeper->timer, next, 0);

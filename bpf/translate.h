@@ -206,9 +206,6 @@ static __always_inline enum verdict translate_claim(struct request *r)
 		return VERDICT_CONTINUE;
 	case FLOW_NO_PORT:
 		return VERDICT_DROP_NO_PORT;
-	case FLOW_UNQUEUED:
-		flow_undo();
-		return VERDICT_DROP_FLOW_TABLE_FULL;
 	default:
 		return VERDICT_DROP_FLOW_TABLE_FULL;
 	}

@@ -35,16 +35,6 @@ struct flow_key {
 	__u8 pad[2];
 } __attribute__((aligned(8))); /* it is copied a lot */
 
-/* A tuple of IPv4, where there are many of them. */
-struct flow_key4 {
-	__be32 saddr;
-	__be32 daddr;
-	__be16 sport;
-	__be16 dport;
-	__u8 proto;
-	__u8 pad[3];
-};
-
 /* flow.flags: how this entry's direction is rewritten, and which direction it is. */
 #define FLOW_REPLY       (1U << 0)
 #define FLOW_SNAT        (1U << 1) /* source address or port changes */
@@ -78,12 +68,7 @@ struct flow {
 	__u64 bytes; /* layer 3 bytes */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__be16 ack_high; /* upper half of the last acknowledgement in this direction, if there is one */
-	union {
-		/* original: of the one key in the sweeper's queue that stands for this flow */
-		__u32 serial;
-		/* answering: the largest TCP segment that either end may be told; 0: any */
-		__u32 mss;
-	};
+	__u32 mss; /* answering: the largest TCP segment that either end may be told; 0: any */
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 };
@@ -99,21 +84,6 @@ struct flow6 {
 	struct flow flow;
 	__be32 saddr[4];
 	__be32 daddr[4];
-};
-
-/*
- * A flow in the sweeper's queue. A key may come again while an older one of a flow that is gone is
- * still queued: the serial tells which of them counts.
- */
-struct sweep_key4 {
-	struct flow_key4 key;
-	__u32 serial;
-};
-
-struct sweep_key6 {
-	struct flow_key key;
-	__u32 serial;
-	__u32 pad;
 };
 
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
@@ -207,26 +177,6 @@ static inline int flow_has_acknowledged(const struct flow *f)
 	return f->tcp_seen & (f->flags & FLOW_REPLY ? TCP_SEEN_SYN | TCP_SEEN_ACK : TCP_SEEN_ACK);
 }
 
-static inline void flow_key_from4(const struct flow_key4 *key4, struct flow_key *key)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->saddr[0] = key4->saddr;
-	key->daddr[0] = key4->daddr;
-	key->sport = key4->sport;
-	key->dport = key4->dport;
-	key->proto = key4->proto;
-}
-
-static inline void flow_key_to4(const struct flow_key *key, struct flow_key4 *key4)
-{
-	__builtin_memset(key4, 0, sizeof(*key4));
-	key4->saddr = key->saddr[0];
-	key4->daddr = key->daddr[0];
-	key4->sport = key->sport;
-	key4->dport = key->dport;
-	key4->proto = key->proto;
-}
-
 /* The tuple with its two ends exchanged: what answers to it. */
 static inline void flow_key_reverse(const struct flow_key *key, struct flow_key *reverse)
 {
@@ -273,13 +223,10 @@ static inline void flow_peer_key(const struct flow *f, const struct flow_key *ke
 		flow_peer_key6((const struct flow6 *)f, key, peer);
 }
 
-_Static_assert(sizeof(struct flow_key4) == 16, "no hidden padding");
 _Static_assert(sizeof(struct flow) == 56, "no hidden padding");
 _Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
-_Static_assert(sizeof(struct sweep_key4) == 20, "no hidden padding");
-_Static_assert(sizeof(struct sweep_key6) == 48, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct fragment) == 12, "no hidden padding");
 _Static_assert(sizeof(struct held_key) == 44, "no hidden padding");

@@ -13,17 +13,16 @@
 struct sweeper {
 	struct bpf_timer timer; /* reads as zero in user space */
 	__u64 flows[FAMILY_COUNT];
-	__u64 queued
-		[FAMILY_COUNT]; /* keys: of flows, and of those ended by others since the last round */
 	__u64 mappings; /* keys of them in their queue */
-	__u64 looked_at;
+	__u64 looked_at; /* flows that were idle for a while */
 	__u64 expired;
 	__u64 tick_ns; /* CLOCK_MONOTONIC and jiffies at the last tick: one as the other */
 	__u64 ticks;
+	__u32 at[FAMILY_COUNT]; /* the bucket that the next slice begins with */
 	__u32 tick_jiffies;
 	__u32 shorten; /* lifetimes of unanswered flows, to the right by so many bits, for this slice */
 };
 
-_Static_assert(sizeof(struct sweeper) == 96, "no hidden padding");
+_Static_assert(sizeof(struct sweeper) == 88, "no hidden padding");
 
 #endif

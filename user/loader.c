@@ -243,18 +243,10 @@ int loader_program(const struct pins *pins, const char *name)
 	return errno == ENOENT && is_loaded_late(name) ? load_alone(pins->dir, name) : -errno;
 }
 
-/* Keys of flows that are gone stay in a queue until the sweeper comes by. */
+/* Keys of mappings that are gone stay in the queue until the sweeper comes by. */
 static __u32 queue_room(__u32 flows)
 {
 	return flows + flows / 8 + 64;
-}
-
-/* IPv6's table comes later: see flow_tables_provide(). */
-static void size_flows(const struct xfwd_bpf *skel, __u32 flows)
-{
-	bpf_map__set_max_entries(skel->maps.flows4, flow_buckets(flows));
-	bpf_map__set_max_entries(skel->maps.sweep_queue4, queue_room(flows));
-	bpf_map__set_max_entries(skel->maps.sweep_queue6, queue_room(flows));
 }
 
 static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
@@ -273,7 +265,8 @@ static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 	if (!*skel)
 		return -errno;
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
-	size_flows(*skel, config->options.flows);
+	/* IPv6's table comes later: see flow_tables_provide() */
+	bpf_map__set_max_entries((*skel)->maps.flows4, flow_buckets(config->options.flows));
 	size_mappings(*skel, config->options.flows);
 	err = xfwd_bpf__load(*skel);
 	if (err) {

@@ -14,8 +14,6 @@
 	X(settings) \
 	X(flows4) \
 	X(flows6) \
-	X(sweep_queue4) \
-	X(sweep_queue6) \
 	X(mappings) \
 	X(outsides) \
 	X(mapping_queue) \

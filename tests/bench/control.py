@@ -12,8 +12,8 @@ from hosts import PINS, PROGRAMS, BenchError, Hosts, run
 from peers import Iptables, Nft, Xfwd, find, rule_ports
 
 MANY = 100000
-FLOW_MAPS = ("flows4", "sweep_queue4")
-FLOW_MAPS6 = ("flows6", "sweep_queue6")
+FLOW_MAPS = ("flows4",)
+FLOW_MAPS6 = ("flows6",)
 
 
 def took(command, **kwargs):
