@@ -92,8 +92,8 @@ static __always_inline void flow_reopen(const struct packet *p, struct flow *f, 
 	if (p->tuple.proto != IPPROTO_TCP || !(p->shape & PACKET_BEGINS) ||
 	    flow_timeout(IPPROTO_TCP, f, peer) != TIMEOUT_TCP_CLOSING)
 		return;
-	f->tcp_seen = 0;
-	peer->tcp_seen = 0;
+	f->seen &= ~TCP_SEEN;
+	peer->seen &= ~TCP_SEEN;
 	rule_count_flow(f->rule_in);
 	rule_count_flow(f->rule_out);
 }

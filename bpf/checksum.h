@@ -54,6 +54,13 @@ static __always_inline __u16 csum_delta_add(__u16 a, __u16 b)
 	return csum_fold((__u32)a + b);
 }
 
+/* Of the ports that a tuple has, and others in their place. */
+static __always_inline __u16 csum_delta_ports(const struct flow_key *from, __be16 sport,
+					      __be16 dport)
+{
+	return csum_fold((__u32)(__u16)~from->sport + sport + (__u16)~from->dport + dport);
+}
+
 /*
  * The checksum field `check` after its data changed by `delta`. The result is 0xffff only where
  * check is 0xffff and nothing changed: an IPv4 header sum of 0 comes out as 0x0000, as it must.

@@ -101,21 +101,68 @@ static __always_inline int flow_expired(const struct settings *set, __u8 proto,
 	if ((__s32)idle < 0) /* used by another CPU since `now` was read */
 		return 0;
 	limit = set->timeout[which & 7];
-	if (shorten && !reply->packets)
+	if (shorten && !(reply->seen & FLOW_SEEN_PACKET))
 		limit >>= shorten;
 	return idle > limit;
 }
 
-/* A packet of this direction: times, counters, and what it says about the connection. */
-static __always_inline void flow_seen(struct flow *f, const struct packet *p)
+/*
+ * After a packet of that length a counter has begun anew. What a bucket's wraps say belongs to a flow
+ * before, until this one is marked.
+ */
+static __always_inline void flow_wrap(struct flow *f, struct flow_wraps *wraps, __u32 length)
+{
+	if (!(f->seen & FLOW_SEEN_WRAP)) {
+		wraps->packets = 0;
+		wraps->bytes = 0;
+		f->seen |= FLOW_SEEN_WRAP;
+	}
+	if (!f->packets)
+		wraps->packets++;
+	if (f->bytes < length)
+		wraps->bytes++;
+}
+
+/* IPv4's wraps are at the bucket's place. Functions of their own to the verifier, as they are rare. */
+__attribute__((noinline)) int flow_wrap4(struct flow4 *f, __u32 length)
+{
+	const void *first = bucket4_at(0);
+	struct flow_wraps *wraps;
+	__u32 at;
+
+	if (!f || !first)
+		return 0;
+	at = ((__u64)f - (__u64)first) / sizeof(struct flow_bucket4);
+	wraps = bpf_map_lookup_elem(&wraps4, &at);
+	if (wraps)
+		flow_wrap(&f->flow, wraps, length);
+	return 0;
+}
+
+__attribute__((noinline)) int flow_wrap6(struct flow6 *f, __u32 length)
+{
+	if (f)
+		flow_wrap(&f->flow, &f->wraps, length);
+	return 0;
+}
+
+static __always_inline void flow_count(struct flow *f, const struct packet *p)
+{
+	f->packets++;
+	f->bytes += p->l3_length;
+	if (likely(f->packets && f->bytes >= p->l3_length))
+		return;
+	if (packet_is_ip4(p))
+		flow_wrap4((struct flow4 *)f, p->l3_length);
+	else
+		flow_wrap6((struct flow6 *)f, p->l3_length);
+}
+
+/* What a TCP segment says about the connection. */
+static __always_inline __u8 flow_seen_tcp(struct flow *f, const struct packet *p)
 {
 	__u8 flags = p->tcp_flags, seen = 0;
 
-	f->used = packet_now(p);
-	f->packets++;
-	f->bytes += p->l3_length;
-	if (p->tuple.proto != IPPROTO_TCP || (p->shape & (PACKET_NO_L4 | PACKET_BAD_RESET)))
-		return;
 	if ((flags & (TCP_FLAG_ACK | TCP_FLAG_RST)) == TCP_FLAG_ACK)
 		f->ack_high = packet_ack_high(p);
 	if (flags & TCP_FLAG_SYN)
@@ -126,10 +173,22 @@ static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 		seen |= TCP_SEEN_FIN;
 	if (flags & TCP_FLAG_RST)
 		seen |= TCP_SEEN_RST;
-	else if (unlikely(f->tcp_seen & TCP_SEEN_RST))
-		f->tcp_seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
-	if (unlikely((f->tcp_seen & seen) != seen))
-		f->tcp_seen |= seen;
+	else if (unlikely(f->seen & TCP_SEEN_RST))
+		f->seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
+	return seen;
+}
+
+/* A packet of this direction. */
+static __always_inline void flow_seen(struct flow *f, const struct packet *p)
+{
+	__u8 seen = FLOW_SEEN_PACKET;
+
+	f->used = packet_now(p);
+	flow_count(f, p);
+	if (p->tuple.proto == IPPROTO_TCP && !(p->shape & (PACKET_NO_L4 | PACKET_BAD_RESET)))
+		seen |= flow_seen_tcp(f, p);
+	if (unlikely((f->seen & seen) != seen))
+		f->seen |= seen;
 }
 
 #endif

@@ -208,7 +208,8 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
 		*(__be16 *)((__u8 *)l4 + 4) = to->sport | to->dport; /* one of them is 0 */
-		quote_checksum(q, 2, to->proto == IPPROTO_ICMP ? port_delta : both, 0);
+		quote_checksum(q, 2, to->proto == IPPROTO_ICMP ? csum_delta_none(port_delta) : both,
+			       0);
 	}
 }
 
@@ -311,7 +312,7 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	    !address_equal(r->p.tuple.daddr, r->key.saddr))
 		return VERDICT_DROP_MALFORMED;
 	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
-		      f ? f->port_delta : 0xffff);
+		      csum_delta_ports(&r->key, r->peer.sport, r->peer.dport));
 	flow_fill(r, &r->p.tuple, &r->want, flags & FLOW_TO_LOCAL);
 	r->entry.flow.flags |= FLOW_DNAT; /* also where only ports change, which the quote has */
 	if (quote_store(skb, &r->p, q, r->entry.flow.addr_delta))

@@ -32,6 +32,15 @@ struct {
 	__type(value, struct flow_bucket4);
 } flows4 SEC(".maps");
 
+/* Bucket by bucket, what few of them need: IPv6's have room for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_wraps);
+} wraps4 SEC(".maps");
+
 /* IPv6's table is made for the first rule that is not for IPv4 alone. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);

@@ -49,8 +49,6 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 	f->dport = to->dport;
 	f->addr_delta =
 		csum_delta_none(csum_delta_address((struct flow_key *)from, (struct flow_key *)to));
-	f->port_delta = csum_delta_none(csum_delta_add(csum_delta16(from->sport, to->sport),
-						       csum_delta16(from->dport, to->dport)));
 	if (!address_equal(from->saddr, to->saddr) || from->sport != to->sport)
 		flags |= FLOW_SNAT;
 	if (!address_equal(from->daddr, to->daddr) || from->dport != to->dport)

@@ -146,7 +146,8 @@ static __always_inline __u32 ports_word(const struct flow *f)
 
 static __always_inline int rewrite_transport_xdp(const struct packet *p, const struct flow *f)
 {
-	__u16 both = csum_delta_add(f->addr_delta, f->port_delta);
+	__u16 port_delta = csum_delta_ports(&p->tuple, f->sport, f->dport);
+	__u16 both = csum_delta_add(f->addr_delta, port_delta);
 	void *end = packet_end(p);
 
 	if (p->tuple.proto == IPPROTO_TCP) {
@@ -173,8 +174,8 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 		if (p->shape & PACKET_PORTS)
 			icmp->id = f->sport | f->dport; /* one of them is 0 */
 		/* only ICMPv6 has a pseudo header */
-		icmp->checksum =
-			csum_replace(icmp->checksum, packet_is_ip4(p) ? f->port_delta : both);
+		icmp->checksum = csum_replace(
+			icmp->checksum, packet_is_ip4(p) ? csum_delta_none(port_delta) : both);
 	} else if (p->tuple.proto == IPPROTO_SCTP) {
 		return rewrite_sctp_xdp(p, ports_word(f));
 	}
@@ -185,6 +186,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 {
 	struct __sk_buff *skb = packet_skb(p);
 	__be16 pair[2] = { f->sport, f->dport };
+	__u16 port_delta = csum_delta_ports(&p->tuple, f->sport, f->dport);
 	__u32 at = p->l4_offset, check;
 	__u64 mangled = 0;
 	int err;
@@ -198,8 +200,8 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 						  pair, sizeof(pair[0]), 0);
 		if (!err && !packet_is_ip4(p)) /* only ICMPv6 has a pseudo header */
 			err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR);
-		if (!err && f->port_delta) /* a sum of 0xffff, of zeroes, would become 0 */
-			err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, 0);
+		if (!err && csum_delta_none(port_delta))
+			err = bpf_l4_csum_replace(skb, check, 0, port_delta, 0);
 		return err;
 	}
 	if (p->tuple.proto == IPPROTO_TCP) {
@@ -216,7 +218,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	if (!err)
 		err = bpf_l4_csum_replace(skb, check, 0, f->addr_delta, BPF_F_PSEUDO_HDR | mangled);
 	if (!err)
-		err = bpf_l4_csum_replace(skb, check, 0, f->port_delta, mangled);
+		err = bpf_l4_csum_replace(skb, check, 0, port_delta, mangled);
 	if (!err && unlikely(p->tcp_flags & TCP_FLAG_SYN) && segment_clamp(skb, at) < 0)
 		err = -1;
 	return err;

@@ -5,8 +5,9 @@
  * An entry lies in the bucket that the hash of its key names, its home, or in one of those that
  * follow (linear probing). Each bucket says how far off the last entry is that has its home there:
  * its reach. Who looks for a key looks no further, and an entry that is removed leaves nothing
- * behind. Most searches end at home, whose cache lines are two neighbours that are read at once; in
- * the kernel's hash map the line that says where the entry is comes first, and is waited for.
+ * behind. Most searches end at home, and so wait for memory once: an IPv4 bucket is a cache line, an
+ * IPv6 bucket two neighbours, which are read at once. In the kernel's hash map the line that says where
+ * the entry is comes first, and is waited for.
  *
  * A bucket's tag says who may do what with it; there is no lock on the whole.
  * - Who sets BUCKET_TAKEN, by compare-and-swap, has the bucket to himself and fills it.
@@ -31,7 +32,6 @@
 /* The longest reach. Even in a full table hardly an entry finds nothing free as near as that. */
 #define BUCKET_REACH_MAX  127
 
-/* 80 bytes: two cache lines wherever it begins. */
 struct flow_bucket4 {
 	__u32 tag;
 	__be32 saddr; /* the key */
@@ -39,7 +39,7 @@ struct flow_bucket4 {
 	__be16 sport;
 	__be16 dport;
 	struct flow4 entry;
-};
+} __attribute__((aligned(64)));
 
 struct flow_bucket6 {
 	__u32 tag;
@@ -48,7 +48,7 @@ struct flow_bucket6 {
 	__be32 saddr[4];
 	__be32 daddr[4];
 	struct flow6 entry;
-};
+} __attribute__((aligned(64)));
 
 /*
  * Homes for so many flows, which are two entries each: in a full table, four of seven are in use. And
@@ -127,7 +127,7 @@ static inline void bucket6_key(const struct flow_bucket6 *bucket, struct flow_ke
 	key->family = FAMILY_IP6;
 }
 
-_Static_assert(sizeof(struct flow_bucket4) == 80, "no hidden padding");
+_Static_assert(sizeof(struct flow_bucket4) == 64, "one cache line");
 _Static_assert(sizeof(struct flow_bucket6) == 128, "two cache lines");
 
 #endif

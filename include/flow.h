@@ -46,31 +46,39 @@ struct flow_key {
 #define FLOW_LIMITED     (1U << 7) /* counted in its source's limit */
 #define FLOW_HOLDS       (FLOW_MAPPED | FLOW_MAPPED_BACK | FLOW_LIMITED)
 
-/* flow.tcp_seen: segments seen in this entry's direction. */
+/* flow.seen, of packets in this entry's direction: */
 #define TCP_SEEN_SYN     (1U << 0)
 #define TCP_SEEN_ACK     (1U << 1) /* an acknowledgement that carries no SYN */
 #define TCP_SEEN_FIN     (1U << 2)
 #define TCP_SEEN_RST     (1U << 3)
+#define TCP_SEEN         (TCP_SEEN_SYN | TCP_SEEN_ACK | TCP_SEEN_FIN | TCP_SEEN_RST)
+#define FLOW_SEEN_PACKET (1U << 6) /* any */
+#define FLOW_SEEN_WRAP   (1U << 7) /* so many that a counter has begun anew: see flow_wraps */
 
-/* What the entries of every address family share. */
+/* What the entries of every address family share. An IPv4 entry and its key are one cache line. */
 struct flow {
 	__be16 sport; /* rewritten ports */
 	__be16 dport;
-	__u16 addr_delta; /* RFC 1624: ones' complement sum of ~old + new over the addresses */
-	__u16 port_delta; /* the same over the ports */
 	__u32 used; /* jiffies of this direction's last packet, or of its creation */
-	__u8 flags;
-	__u8 tcp_seen;
-	__u16 generation; /* low bits of the ruleset's generation that made or confirmed it */
-	__u32 rule_in; /* counter slots; 0: none */
-	__u32 rule_out;
-	__u64 packets; /* updated without a lock: exact while one CPU serves a direction */
-	__u64 bytes; /* layer 3 bytes */
+	__u32 rule_in : 24; /* counter slots; 0: none */
+	__u32 flags : 8;
+	__u32 rule_out : 24;
+	__u32 seen : 8;
+	__u32 bytes; /* of layer 3. Both updated without a lock: exact while one CPU serves a direction */
+	__u16 packets;
+	__u16 addr_delta; /* RFC 1624: ones' complement sum of ~old + new over the addresses */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__be16 ack_high; /* upper half of the last acknowledgement in this direction, if there is one */
-	__u32 mss; /* answering: the largest TCP segment that either end may be told; 0: any */
 	__u16 port; /* position in `ports` */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
+	__u16 generation; /* low bits of the ruleset's generation that made or confirmed it */
+	__u16 mss; /* answering: the largest TCP segment that either end may be told; 0: any */
+};
+
+/* How often an entry's counters have begun anew: `packets` after 2^16, `bytes` after 2^32. */
+struct flow_wraps {
+	__u32 packets;
+	__u32 bytes;
 };
 
 /* bucket.h puts it beside its key. */
@@ -84,6 +92,7 @@ struct flow6 {
 	struct flow flow;
 	__be32 saddr[4];
 	__be32 daddr[4];
+	struct flow_wraps wraps;
 };
 
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
@@ -148,33 +157,32 @@ enum timeout {
 static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 					const struct flow *reply)
 {
-	__u8 either = orig->tcp_seen | reply->tcp_seen;
-	__u8 both = orig->tcp_seen & reply->tcp_seen;
+	__u8 either = orig->seen | reply->seen;
+	__u8 both = orig->seen & reply->seen;
 
 	switch (proto) {
 	case 6: /* TCP */
 		if ((either & TCP_SEEN_RST) || (both & TCP_SEEN_FIN))
 			return TIMEOUT_TCP_CLOSING;
-		if ((orig->tcp_seen & TCP_SEEN_ACK) &&
-		    (reply->tcp_seen & (TCP_SEEN_SYN | TCP_SEEN_ACK)))
+		if ((orig->seen & TCP_SEEN_ACK) && (reply->seen & (TCP_SEEN_SYN | TCP_SEEN_ACK)))
 			return TIMEOUT_TCP_ESTABLISHED;
 		return TIMEOUT_TCP_OPENING;
 	case 17: /* UDP */
-		return reply->packets ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
 	case 132: /* SCTP */
-		return reply->packets ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
+		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
 	case 1: /* ICMP */
 	case 58: /* ICMPv6 */
 		return TIMEOUT_ICMP;
 	default:
-		return reply->packets ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
+		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
 	}
 }
 
 /* Has TCP acknowledged anything in this entry's direction? An answering SYN does, too. */
 static inline int flow_has_acknowledged(const struct flow *f)
 {
-	return f->tcp_seen & (f->flags & FLOW_REPLY ? TCP_SEEN_SYN | TCP_SEEN_ACK : TCP_SEEN_ACK);
+	return f->seen & (f->flags & FLOW_REPLY ? TCP_SEEN_SYN | TCP_SEEN_ACK : TCP_SEEN_ACK);
 }
 
 /* The tuple with its two ends exchanged: what answers to it. */
@@ -223,10 +231,10 @@ static inline void flow_peer_key(const struct flow *f, const struct flow_key *ke
 		flow_peer_key6((const struct flow6 *)f, key, peer);
 }
 
-_Static_assert(sizeof(struct flow) == 56, "no hidden padding");
-_Static_assert(sizeof(struct flow4) == 64, "two cache lines for an IPv4 entry");
+_Static_assert(sizeof(struct flow) == 40, "no hidden padding");
+_Static_assert(sizeof(struct flow4) == 48, "no hidden padding");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
-_Static_assert(sizeof(struct flow6) == 88, "no hidden padding");
+_Static_assert(sizeof(struct flow6) == 80, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct fragment) == 12, "no hidden padding");
 _Static_assert(sizeof(struct held_key) == 44, "no hidden padding");

@@ -197,7 +197,7 @@ static json_t *tuple_json(const struct flow_key *key)
 static int flow_json(const struct flow_view *flow, void *context)
 {
 	struct printer *printer = context;
-	const struct flow *orig = &flow->entry[0].flow, *reply = &flow->entry[1].flow;
+	const struct flow_entry *orig = &flow->entry[0], *reply = &flow->entry[1];
 	char proto[16];
 	json_t *object;
 
@@ -208,7 +208,7 @@ static int flow_json(const struct flow_view *flow, void *context)
 			   (json_int_t)reply->packets, "bytes", (json_int_t)orig->bytes,
 			   (json_int_t)reply->bytes, "idle_ms", (json_int_t)flow->idle_ms,
 			   "expires_ms", (json_int_t)flow->expires_ms, "rule",
-			   (json_int_t)flow_handle(printer->config, orig));
+			   (json_int_t)flow_handle(printer->config, &orig->flow));
 	return json_array_append_new(printer->array, object) ? -ENOMEM : 0;
 }
 
@@ -225,7 +225,7 @@ static void tuple_text(const struct flow_key *key, char *text, size_t size)
 
 static int flow_line(const struct flow_view *flow, void *context)
 {
-	const struct flow *orig = &flow->entry[0].flow, *reply = &flow->entry[1].flow;
+	const struct flow_entry *orig = &flow->entry[0], *reply = &flow->entry[1];
 	struct printer *printer = context;
 	char proto[16], there[128], back[128];
 
@@ -236,7 +236,7 @@ static int flow_line(const struct flow_view *flow, void *context)
 	       "in %llu s, rule %u\n",
 	       proto, flow->state, there, back, orig->packets, reply->packets, orig->bytes,
 	       reply->bytes, flow->idle_ms / 1000, flow->expires_ms / 1000,
-	       flow_handle(printer->config, orig));
+	       flow_handle(printer->config, &orig->flow));
 	return 0;
 }
 

@@ -9,11 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const size_t bucket_size[FAMILY_COUNT] = {
-	[FAMILY_IP4] = sizeof(struct flow_bucket4),
-	[FAMILY_IP6] = sizeof(struct flow_bucket6),
-};
-
 /* Only IPv6's comes late. */
 bool flow_tables_lack(const struct state *state, uint8_t family)
 {
@@ -41,25 +36,31 @@ int flow_tables_provide(const struct state *state, const struct config *config)
 	return err;
 }
 
-static int table_open(struct flow_tables *tables, enum family family, int map)
+static int array_open(struct shared_array *array, int map)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 length = sizeof(info);
 	long page = sysconf(_SC_PAGESIZE);
-	void *buckets;
+	void *elements;
 	size_t size;
 	int err = bpf_obj_get_info_by_fd(map, &info, &length);
 
 	if (err)
 		return err;
-	size = (info.max_entries * bucket_size[family] + page - 1) / page * page;
-	buckets = mmap(NULL, size, PROT_READ, MAP_SHARED, map, 0);
-	if (buckets == MAP_FAILED)
+	size = ((size_t)info.max_entries * info.value_size + page - 1) / page * page;
+	elements = mmap(NULL, size, PROT_READ, MAP_SHARED, map, 0);
+	if (elements == MAP_FAILED)
 		return -errno;
-	tables->of[family].buckets = buckets;
-	tables->of[family].size = size;
-	tables->of[family].count = info.max_entries;
+	array->elements = elements;
+	array->size = size;
+	array->count = info.max_entries;
 	return 0;
+}
+
+static void array_close(struct shared_array *array)
+{
+	if (array->elements)
+		munmap((void *)array->elements, array->size);
 }
 
 static int table6_open(struct flow_tables *tables, const struct state *state)
@@ -68,7 +69,7 @@ static int table6_open(struct flow_tables *tables, const struct state *state)
 
 	if (map < 0)
 		return map == -ENOENT ? 0 : map;
-	err = table_open(tables, FAMILY_IP6, map);
+	err = array_open(&tables->buckets[FAMILY_IP6], map);
 	close(map);
 	return err;
 }
@@ -80,21 +81,26 @@ int flow_tables_open(struct flow_tables *tables, const struct state *state)
 	memset(tables, 0, sizeof(*tables));
 	err = state_settings(state, &tables->settings);
 	if (!err)
-		err = table_open(tables, FAMILY_IP4, state->map[MAP_flows4]);
+		err = array_open(&tables->buckets[FAMILY_IP4], state->map[MAP_flows4]);
+	if (!err)
+		err = array_open(&tables->wraps4, state->map[MAP_wraps4]);
 	return err ? err : table6_open(tables, state);
 }
 
 void flow_tables_close(struct flow_tables *tables)
 {
 	for (enum family family = 0; family < FAMILY_COUNT; family++)
-		if (tables->of[family].buckets)
-			munmap((void *)tables->of[family].buckets, tables->of[family].size);
+		array_close(&tables->buckets[family]);
+	array_close(&tables->wraps4);
 	memset(tables, 0, sizeof(*tables));
 }
 
 static const void *bucket_at(const struct flow_tables *tables, enum family family, size_t at)
 {
-	return tables->of[family].buckets + at * bucket_size[family];
+	size_t size = family == FAMILY_IP4 ? sizeof(struct flow_bucket4)
+					   : sizeof(struct flow_bucket6);
+
+	return tables->buckets[family].elements + at * size;
 }
 
 static bool bucket_is(const void *bucket, const struct flow_key *key)
@@ -102,16 +108,29 @@ static bool bucket_is(const void *bucket, const struct flow_key *key)
 	return key->family == FAMILY_IP4 ? bucket4_is(bucket, key) : bucket6_is(bucket, key);
 }
 
+static void entry_total(const struct flow_tables *tables, enum family family, size_t at,
+			struct flow_entry *entry)
+{
+	struct flow_wraps wraps = { 0 };
+
+	if (entry->flow.seen & FLOW_SEEN_WRAP)
+		wraps = family == FAMILY_IP4
+				? ((const struct flow_wraps *)tables->wraps4.elements)[at]
+				: entry->ip6.wraps;
+	entry->packets = (__u64)wraps.packets << 16 | entry->flow.packets;
+	entry->bytes = (__u64)wraps.bytes << 32 | entry->flow.bytes;
+}
+
 /*
  * Whoever is there may be removed while it is read, and the bucket be another's by then: no lock
  * keeps this process running. What has the same key before and after is of that flow.
  */
 bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t at,
-		    struct flow_key *key, union flow_entry *entry)
+		    struct flow_key *key, struct flow_entry *entry)
 {
 	const void *bucket = bucket_at(tables, family, at);
 
-	if (at >= tables->of[family].count ||
+	if (at >= tables->buckets[family].count ||
 	    !(__atomic_load_n((const __u32 *)bucket, __ATOMIC_ACQUIRE) & BUCKET_LIVE))
 		return false;
 	if (family == FAMILY_IP4) {
@@ -121,18 +140,19 @@ bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t
 		bucket6_key(bucket, key);
 		entry->ip6 = ((const struct flow_bucket6 *)bucket)->entry;
 	}
+	entry_total(tables, family, at, entry);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return bucket_is(bucket, key);
 }
 
 bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *key,
-		      union flow_entry *entry)
+		      struct flow_entry *entry)
 {
 	size_t at = flow_home(key, tables->settings.secret, tables->settings.flow_max), last;
 	struct flow_key found;
 	const __u32 *tag;
 
-	if (at >= tables->of[key->family].count)
+	if (at >= tables->buckets[key->family].count)
 		return false;
 	tag = bucket_at(tables, key->family, at);
 	for (last = at + BUCKET_REACH(*tag); at <= last; at++)

@@ -9,19 +9,27 @@
 #include "bucket.h"
 #include "state.h"
 
-union flow_entry {
-	struct flow flow;
-	struct flow4 ip4;
-	struct flow6 ip6;
+struct flow_entry {
+	union {
+		struct flow flow;
+		struct flow4 ip4;
+		struct flow6 ip6;
+	};
+	__u64 packets; /* in this direction, with what the wraps say */
+	__u64 bytes;
+};
+
+/* A map of the kernel's, in this process's memory. */
+struct shared_array {
+	const unsigned char *elements;
+	size_t size; /* bytes mapped */
+	size_t count;
 };
 
 struct flow_tables {
 	struct settings settings;
-	struct {
-		const unsigned char *buckets;
-		size_t size; /* bytes mapped */
-		size_t count; /* 0: no rule has asked for the family yet */
-	} of[FAMILY_COUNT];
+	struct shared_array buckets[FAMILY_COUNT]; /* none: no rule has asked for the family yet */
+	struct shared_array wraps4;
 };
 
 /* Is a table missing for a rule of that family (AF_…; AF_UNSPEC: of any)? */
@@ -33,9 +41,9 @@ int flow_tables_open(struct flow_tables *tables, const struct state *state);
 void flow_tables_close(struct flow_tables *tables);
 /* The entry in a family's bucket `at`, as it was at one moment. Is there one? */
 bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t at,
-		    struct flow_key *key, union flow_entry *entry);
+		    struct flow_key *key, struct flow_entry *entry);
 /* The entry under a key. Is there one? */
 bool flow_tables_find(const struct flow_tables *tables, const struct flow_key *key,
-		      union flow_entry *entry);
+		      struct flow_entry *entry);
 
 #endif

@@ -23,7 +23,7 @@ static const char *state_name(const struct flow_view *flow, enum timeout timeout
 	case TIMEOUT_TCP_CLOSING:
 		return "closing";
 	default:
-		return flow->entry[1].flow.packets ? "answered" : "unanswered";
+		return flow->entry[1].flow.seen & FLOW_SEEN_PACKET ? "answered" : "unanswered";
 	}
 }
 
@@ -99,7 +99,7 @@ static int visit_family(const struct visit *visit, enum family family)
 	__u32 now;
 	int err = jiffies_read(visit->state, settings->hz, &now);
 
-	for (size_t at = 0; at < visit->tables.of[family].count && !err; at++) {
+	for (size_t at = 0; at < visit->tables.buckets[family].count && !err; at++) {
 		if (!visit_bucket(visit, family, at, &flow))
 			continue;
 		view_times(&flow, settings, now);

@@ -7,7 +7,7 @@
 
 struct flow_view {
 	struct flow_key key[2]; /* original, reply: as packets of that direction arrive */
-	union flow_entry entry[2];
+	struct flow_entry entry[2];
 	const char *state; /* "established", "unanswered" … */
 	__u64 idle_ms; /* since the last packet of either direction */
 	__u64 expires_ms;

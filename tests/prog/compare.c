@@ -25,7 +25,7 @@ static bool chosen(void *context, const struct tuple *first, struct tuple *trans
 		.proto = first->proto,
 		.family = FAMILY_IP4,
 	};
-	union flow_entry flow;
+	struct flow_entry flow;
 
 	if (!flow_tables_find(&h->tables, &key, &flow))
 		return false;

@@ -6,6 +6,7 @@
 #include "harness.h"
 
 #include <bpf/bpf.h>
+#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -123,7 +124,7 @@ static int act_run(const struct act *act)
 
 static const __u32 *tag_at(size_t at)
 {
-	return &((const struct flow_bucket4 *)harness.tables.of[FAMILY_IP4].buckets)[at].tag;
+	return &((const struct flow_bucket4 *)harness.tables.buckets[FAMILY_IP4].elements)[at].tag;
 }
 
 /* Is the bucket's key in one of those that its home is followed by, too? */
@@ -140,10 +141,10 @@ static bool key_is_twice(size_t at, const struct flow_key *key)
 	return false;
 }
 
-static void check_pair(const struct flow_key *key, const union flow_entry *entry)
+static void check_pair(const struct flow_key *key, const struct flow_entry *entry)
 {
 	struct flow_key peer, back;
-	union flow_entry other;
+	struct flow_entry other;
 
 	flow_peer_key(&entry->flow, key, &peer);
 	if (!flow_tables_find(&harness.tables, &peer, &other))
@@ -158,7 +159,7 @@ static void check_pair(const struct flow_key *key, const union flow_entry *entry
 static int check_bucket(size_t at)
 {
 	const __u32 tag = *tag_at(at);
-	union flow_entry entry;
+	struct flow_entry entry;
 	struct flow_key key;
 	__u32 home;
 
@@ -177,7 +178,7 @@ static int check_bucket(size_t at)
 /* How many flows there are. */
 static size_t check_table(void)
 {
-	const size_t buckets = harness.tables.of[FAMILY_IP4].count;
+	const size_t buckets = harness.tables.buckets[FAMILY_IP4].count;
 	size_t flows = 0;
 	__u64 counted;
 
@@ -333,6 +334,64 @@ static void reach_comes_back(void **state)
 	close(forget);
 }
 
+/* The bucket that has the entry under that key. */
+static __u32 bucket_of(const struct flow_key *key)
+{
+	__u32 at = home_of(key);
+
+	while (!bucket4_is((const struct flow_bucket4 *)tag_at(at), key))
+		at++;
+	return at;
+}
+
+/* As if so much had been counted since the flow began. */
+static void counters_set(__u32 at, __u16 packets, __u32 bytes)
+{
+	const int flows4 = harness.session.state.map[MAP_flows4];
+	struct flow_bucket4 bucket;
+
+	assert_int_equal(bpf_map_lookup_elem(flows4, &at, &bucket), 0);
+	bucket.entry.flow.packets = packets;
+	bucket.entry.flow.bytes = bytes;
+	assert_int_equal(bpf_map_update_elem(flows4, &at, &bucket, BPF_ANY), 0);
+}
+
+static void expect_counted(const struct act *act, __u64 packets, __u64 bytes)
+{
+	struct flow_entry entry;
+
+	assert_true(flow_tables_find(&harness.tables, &act->key, &entry));
+	assert_int_equal(entry.packets, packets);
+	assert_int_equal(entry.bytes, bytes);
+}
+
+/* Both counters, one after the other, in a bucket that a flow with large ones has had before. */
+static void counters_wrap(void **state)
+{
+	const struct flow_wraps before = { .packets = 7, .bytes = 9 };
+	const struct act *act = &acts[0];
+	__u32 length = act->frame.length - ETHER_HDR_LEN, at;
+
+	(void)state;
+	assert_int_equal(act_run(act), 0);
+	expect_counted(act, 1, length);
+	at = bucket_of(&act->key);
+	assert_int_equal(
+		bpf_map_update_elem(harness.session.state.map[MAP_wraps4], &at, &before, BPF_ANY),
+		0);
+	expect_counted(act, 1, length);
+	counters_set(at, UINT16_MAX - 1, UINT32_MAX);
+	expect_counted(act, UINT16_MAX - 1, UINT32_MAX);
+	assert_int_equal(act_run(act), 0);
+	expect_counted(act, UINT16_MAX, (1ULL << 32) + length - 1);
+	assert_int_equal(act_run(act), 0);
+	expect_counted(act, 1ULL << 16, (1ULL << 32) + 2 * length - 1);
+	counters_set(at, UINT16_MAX, UINT32_MAX);
+	assert_int_equal(act_run(act), 0);
+	expect_counted(act, 2ULL << 16, (2ULL << 32) + length - 1);
+	harness_flush_flows(&harness);
+}
+
 /* All that there may be, the first one refused, and the same again. */
 static void full(void **state)
 {
@@ -398,6 +457,7 @@ static int tests_run(void)
 	const struct CMUnitTest usual[] = {
 		cmocka_unit_test(reach_follows),
 		cmocka_unit_test(reach_comes_back),
+		cmocka_unit_test(counters_wrap),
 		cmocka_unit_test(two_cpus),
 	};
 
