@@ -299,6 +299,12 @@ def run_all(bed, wanted, label):
     return 1 if failed else 0
 
 
+def families_for(mode):
+    """XFWD_TEST_FAMILIES="native:4 tc:6" names the family that a mode is tested for."""
+    named = [word.partition(":") for word in os.environ.get("XFWD_TEST_FAMILIES", "").split()]
+    return [int(family) for name, _, family in named if name == mode] or [4, 6]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=("native", "generic", "tc"), default="tc")
@@ -311,8 +317,9 @@ def main():
 
     for subject in SUBJECTS:
         importlib.import_module(f"case_{subject}")
+    families = args.family or families_for(args.mode)
     wanted = [(case, Family(number)) for case in cases.ALL for number in case.families
-              if number in (args.family or (4, 6)) and
+              if number in families and
               (not args.pattern or any(p == case.row or p in case.title for p in args.pattern))]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     available = sorted(os.sched_getaffinity(0))
