@@ -282,10 +282,10 @@ reached() { # FILE NUMBER
 	(($(cat "$1") >= $2))
 }
 
-streams_go_on() { # every stream gets ten more answers
+streams_go_on() { # every stream gets five more answers
 	local file
 	for file in "$TMP"/case/stream-???; do
-		wait_until 20 reached "$file" $(($(cat "$file") + 10))
+		wait_until 20 reached "$file" $(($(cat "$file") + 5))
 	done
 }
 
