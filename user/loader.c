@@ -58,16 +58,6 @@ const char *loader_words(void)
 	return words;
 }
 
-/* Runs a program once on a dummy packet. Its return value, or -errno. */
-static int run_once(const struct bpf_program *prog)
-{
-	char frame[64] = { 0 };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
-	int err = bpf_prog_test_run_opts(bpf_program__fd(prog), &opts);
-
-	return err ? err : (int)opts.retval;
-}
-
 /* How many jiffies make a second: the clocks that go by jiffies tell how fine they are. */
 static int find_hz(__u32 *hz)
 {
@@ -103,13 +93,9 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	value.running.next_handle = 1;
 	value.running.next_slot = 1;
 	err = bpf_map_update_elem(bpf_map__fd(skel->maps.running), &zero, &value, BPF_ANY);
-	if (!err)
-		err = bpf_map_update_elem(bpf_map__fd(skel->maps.settings), &zero, &settings,
-					  BPF_ANY);
-	if (err)
-		return err;
-	err = run_once(skel->progs.sweep_start);
-	return err > 0 ? -EIO : err;
+	return err ? err
+		   : bpf_map_update_elem(bpf_map__fd(skel->maps.settings), &zero, &settings,
+					 BPF_ANY);
 }
 
 static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
@@ -152,20 +138,10 @@ static bool is_loaded_late(const char *name)
 }
 
 /*
- * Programs that are loaded each by itself, with a request of its own to work in (see request.h):
- * those that interfaces are attached to; and flow_forget, which runs in a process, where the
- * sweeper's timer may interrupt it.
+ * Opens the object with one of its programs to be loaded, or with none (NULL). `frags`: the flag for
+ * frames of several buffers.
  */
-static bool is_alone(const char *name)
-{
-	return is_loaded_late(name) || !strncmp(name, "tc_", 3);
-}
-
-/*
- * Opens the object with only some of its programs to be loaded: the one that is to be alone, or all
- * others (NULL). `frags`: the flag for frames of several buffers.
- */
-static struct xfwd_bpf *open_programs(const char *alone, __u32 frags)
+static struct xfwd_bpf *open_program(const char *wanted, __u32 frags)
 {
 	struct xfwd_bpf *skel = xfwd_bpf__open();
 	struct bpf_program *program;
@@ -174,11 +150,9 @@ static struct xfwd_bpf *open_programs(const char *alone, __u32 frags)
 		return NULL;
 	bpf_program__set_flags(skel->progs.xdp_wire, frags);
 	bpf_program__set_flags(skel->progs.xdp_virtual, frags);
-	bpf_object__for_each_program(program, skel->obj) {
-		const char *name = bpf_program__name(program);
-
-		bpf_program__set_autoload(program, alone ? !strcmp(name, alone) : !is_alone(name));
-	}
+	bpf_object__for_each_program(program, skel->obj)
+		bpf_program__set_autoload(program,
+					  wanted && !strcmp(bpf_program__name(program), wanted));
 	return skel;
 }
 
@@ -203,32 +177,42 @@ static int reuse_maps(const struct xfwd_bpf *skel, const char *dir)
 }
 
 /*
- * Loads the program over the maps that are pinned in the folder, and pins it there. XDP's with the
- * flag for frames of several buffers (Linux 5.18), and without where that is unknown. Its fd, or
- * -errno.
+ * Loads the program over the maps that are pinned in the folder. Each has an object to itself, and so
+ * a request of its own to work in (see request.h): one may interrupt another. XDP's with the flag for
+ * frames of several buffers (Linux 5.18), and without where that is unknown. Its fd, or -errno.
  */
-static int load_alone(const char *dir, const char *name)
+static int load_program(const char *dir, const char *name)
 {
 	static const __u32 flags[] = { BPF_F_XDP_HAS_FRAGS, 0 };
 	struct xfwd_bpf *skel;
-	char path[PATH_MAX];
 	int fd, err = -EINVAL;
 
-	pins_path(path, dir, "programs/%s", name);
 	for (size_t i = is_loaded_late(name) ? 0 : 1; i < 2 && err == -EINVAL; i++) {
-		skel = open_programs(name, flags[i]);
+		skel = open_program(name, flags[i]);
 		if (!skel)
 			return -errno;
 		err = reuse_maps(skel, dir);
 		if (!err)
 			err = xfwd_bpf__load(skel);
 		fd = bpf_program__fd(bpf_object__find_program_by_name(skel->obj, name));
-		if (!err && bpf_obj_pin(fd, path))
-			err = -errno;
 		fd = err ? err : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		xfwd_bpf__destroy(skel);
 	}
 	return fd;
+}
+
+static int load_pinned(const char *dir, const char *name)
+{
+	char path[PATH_MAX];
+	int err, fd = load_program(dir, name);
+
+	if (fd < 0)
+		return fd;
+	pins_path(path, dir, "programs/%s", name);
+	err = bpf_obj_pin(fd, path) ? -errno : 0;
+	if (err)
+		close(fd);
+	return err ? err : fd;
 }
 
 int loader_program(const struct pins *pins, const char *name)
@@ -240,7 +224,7 @@ int loader_program(const struct pins *pins, const char *name)
 	fd = bpf_obj_get(path);
 	if (fd >= 0)
 		return fd;
-	return errno == ENOENT && is_loaded_late(name) ? load_alone(pins->dir, name) : -errno;
+	return errno == ENOENT && is_loaded_late(name) ? load_pinned(pins->dir, name) : -errno;
 }
 
 /* Keys of mappings that are gone stay in the queue until the sweeper comes by. */
@@ -261,7 +245,7 @@ static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 {
 	int err;
 
-	*skel = open_programs(NULL, 0);
+	*skel = open_program(NULL, 0);
 	if (!*skel)
 		return -errno;
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
@@ -277,28 +261,44 @@ static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 	return err;
 }
 
-struct hook {
-	const char *dir;
-	const char *name;
-};
-
-static int hook_task(void *context)
+static int load_hook(const struct pins *pins, const char *name)
 {
-	const struct hook *hook = context;
-	int fd = load_alone(hook->dir, hook->name);
+	int fd = load_pinned(pins->loading, name);
 
 	return fd < 0 ? fd : close(fd);
 }
 
-/* Side by side: the kernel verifies each for a while. */
-static int load_tc(const struct pins *pins)
+static int load_ingress(void *pins)
 {
-	struct hook in = { pins->loading, "tc_ingress" }, out = { pins->loading, "tc_egress" };
+	return load_hook(pins, "tc_ingress");
+}
+
+/* Runs sweep_start once, on a dummy packet: the timer then holds on to the program. */
+static int start_sweeper(const struct pins *pins)
+{
+	char frame[64] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame));
+	int err, fd = load_program(pins->loading, "sweep_start");
+
+	if (fd < 0)
+		return fd;
+	err = bpf_prog_test_run_opts(fd, &opts);
+	if (!err && opts.retval)
+		err = -EIO;
+	close(fd);
+	return err;
+}
+
+/* Side by side: the kernel verifies each for a while, tc_ingress the longest. */
+static int load_programs(const struct pins *pins)
+{
 	struct task task;
 	int err, failed;
 
-	task_start(&task, hook_task, &in);
-	err = hook_task(&out);
+	task_start(&task, load_ingress, (void *)pins);
+	err = load_hook(pins, "tc_egress");
+	if (!err)
+		err = start_sweeper(pins);
 	failed = task_end(&task);
 	return err ? err : failed;
 }
@@ -308,7 +308,10 @@ static void load_failed(const char *step, int err)
 {
 	const char *words = loader_words();
 
-	if (!libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL))
+	if (err == -EPERM)
+		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN, "
+			  "CAP_PERFMON and CAP_SYS_ADMIN)");
+	else if (!libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_timer_init, NULL))
 		msg_error("this kernel has no BPF timers: xfwd needs Linux 5.15 or later");
 	else
 		msg_error("cannot %s: %s%s%s", step, strerror(-err), *words ? ": " : "", words);
@@ -321,13 +324,8 @@ int loader_load(const struct pins *pins, const struct config *config)
 	int err;
 
 	err = load_maps(&skel, config);
-	if (err == -EPERM) {
-		msg_error("loading the programs needs root (or CAP_BPF, CAP_NET_ADMIN, "
-			  "CAP_PERFMON and CAP_SYS_ADMIN)");
-		return err;
-	}
 	if (!err) {
-		step = "start the flow sweeper";
+		step = "write the settings";
 		err = write_settings(skel, &config->options);
 	}
 	if (!err) {
@@ -337,8 +335,8 @@ int loader_load(const struct pins *pins, const struct config *config)
 	if (!err)
 		err = pin_maps(skel, pins);
 	if (!err) {
-		step = "load the programs";
-		err = load_tc(pins);
+		step = "load the programs and start the sweeper";
+		err = load_programs(pins);
 	}
 	if (!err)
 		err = pins_end_loading(pins);
