@@ -234,8 +234,10 @@ static __always_inline void *packet_l4(const struct packet *p)
 }
 
 /*
- * Brings the first `length` bytes into the linear part, where the frame has that many. Pointers
- * into the packet are to be read anew afterwards.
+ * Brings the first `length` bytes into the linear part, where the frame has that many. It is to be no
+ * more than what is read: of a sent segment the headers alone are there, and for what comes after
+ * them the kernel copies the headers, and the receiver has one more piece to handle. Pointers into
+ * the packet are to be read anew afterwards.
  */
 static __always_inline void packet_pull(const struct packet *p, __u32 length)
 {
@@ -247,6 +249,7 @@ static __always_inline void packet_pull(const struct packet *p, __u32 length)
 		length = skb->len;
 	if (unlikely(packet_data(p) + length > packet_end(p)))
 		bpf_skb_pull_data(skb, length);
+	barrier(); /* or clang keeps those that it had, as numbers */
 }
 
 static __always_inline __u64 address6_half(const __be32 *words)

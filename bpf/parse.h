@@ -7,8 +7,8 @@
 #include "request.h"
 #include "tags.h"
 
-/* Ethernet, IPv4 with all its options, and the longest transport header part that is read. */
-#define PARSE_LENGTH (ETH_HLEN + 60 + (__u32)sizeof(struct tcphdr))
+/* The longest part of a transport header that is read. */
+#define PARSE_L4_LENGTH ((__u32)sizeof(struct tcphdr))
 
 static __always_inline int address_is_equal(const __u8 *a, const __u8 *b)
 {
@@ -54,7 +54,6 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 		if (p->hook == HOOK_TC_INGRESS && skb->pkt_type != PACKET_HOST)
 			p->shape |= PACKET_OTHER_HOST;
 		*ethertype = skb->protocol;
-		packet_pull(p, PARSE_LENGTH);
 		return VERDICT_CONTINUE;
 	}
 	eth = packet_data(p);
@@ -264,14 +263,16 @@ static __always_inline void parse_l3_length(struct packet *p, __u32 length)
 
 static __always_inline enum verdict parse_ip4(struct packet *p)
 {
-	void *data = packet_data(p), *end = packet_end(p), *l4;
-	struct iphdr *ip = data + p->l3_offset;
 	enum verdict verdict;
+	struct iphdr *ip;
+	void *l4, *end;
 	__u32 header;
 	__u16 offset;
 
 	p->tuple.family = FAMILY_IP4;
-	if ((void *)(ip + 1) > end)
+	packet_pull(p, p->l3_offset + sizeof(*ip) + PARSE_L4_LENGTH);
+	ip = packet_data(p) + p->l3_offset;
+	if ((void *)(ip + 1) > packet_end(p))
 		return VERDICT_PASS_OTHER_PROTOCOL;
 	header = ip->ihl * 4U;
 	parse_l3_length(p, bpf_ntohs(ip->tot_len));
@@ -281,7 +282,6 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 
-	l4 = (void *)ip + header;
 	p->l4_offset = p->l3_offset + header;
 	p->tuple.saddr[0] = ip->saddr;
 	p->tuple.daddr[0] = ip->daddr;
@@ -294,6 +294,10 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 		p->shape |= PACKET_DF;
 	if (offset & (IP_MF | IP_OFFSET))
 		p->shape |= PACKET_FRAGMENT;
+	if (unlikely(header > sizeof(*ip)))
+		packet_pull(p, p->l4_offset + PARSE_L4_LENGTH);
+	end = packet_end(p);
+	l4 = packet_data(p) + (p->l4_offset & 127);
 	if (offset & IP_OFFSET)
 		p->shape |= PACKET_NO_L4;
 	else
@@ -323,16 +327,18 @@ static __always_inline void parse_extended(struct packet *p)
 	}
 	if (x.fragment & bpf_htons(IP6_OFFSET))
 		p->shape |= PACKET_NO_L4;
-	packet_pull(p, x.offset + sizeof(struct tcphdr));
+	packet_pull(p, x.offset + PARSE_L4_LENGTH);
 }
 
 static __always_inline enum verdict parse_ip6(struct packet *p)
 {
-	struct ipv6hdr *ip = packet_data(p) + p->l3_offset;
 	enum verdict verdict;
+	struct ipv6hdr *ip;
 	void *l4, *end;
 
 	p->tuple.family = FAMILY_IP6;
+	packet_pull(p, p->l3_offset + sizeof(*ip) + PARSE_L4_LENGTH);
+	ip = packet_data(p) + p->l3_offset;
 	if ((void *)(ip + 1) > packet_end(p))
 		return VERDICT_PASS_OTHER_PROTOCOL;
 	if ((ip->flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
