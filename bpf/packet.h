@@ -219,8 +219,8 @@ static __always_inline int packet_is_ip4(const struct packet *p)
 }
 
 /*
- * The headers again, for XDP to write to. Pointers are not kept from the parser on: each way through
- * it would leave the verifier with others. The offset is at most that of the longest IPv4 header:
+ * The headers, read anew. Pointers are not kept from the parser on: each way through it would leave
+ * the verifier with others. The offset is at most that of the longest IPv4 header:
  * XDP leaves IPv6 extension headers to tc.
  */
 static __always_inline void *packet_l3(const struct packet *p)

@@ -37,6 +37,11 @@ static __always_inline enum verdict parse_tags(struct packet *p)
 	return VERDICT_CONTINUE;
 }
 
+static __always_inline __u32 link_length(const struct iface *on)
+{
+	return on->flags & IFACE_NO_ETHERNET ? 0 : ETH_HLEN;
+}
+
 /* Is the frame meant for this interface, and what does it carry? Finds the IP header. */
 static __always_inline enum verdict parse_link(struct packet *p, const struct iface *in,
 					       __be16 *ethertype)
@@ -44,7 +49,7 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 	struct ethhdr *eth;
 	void *end;
 
-	p->l3_offset = in->flags & IFACE_NO_ETHERNET ? 0 : ETH_HLEN;
+	p->l3_offset = link_length(in);
 	if (!packet_is_xdp(p)) {
 		struct __sk_buff *skb = packet_skb(p);
 
@@ -297,7 +302,7 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	if (unlikely(header > sizeof(*ip)))
 		packet_pull(p, p->l4_offset + PARSE_L4_LENGTH);
 	end = packet_end(p);
-	l4 = packet_data(p) + (p->l4_offset & 127);
+	l4 = packet_l4(p);
 	if (offset & IP_OFFSET)
 		p->shape |= PACKET_NO_L4;
 	else

@@ -253,10 +253,6 @@ static __always_inline enum verdict egress(struct packet *p)
 	struct flow *f;
 	int half = 0;
 
-	if (skb->tc_index == TC_INDEX_DONE) {
-		skb->tc_index = 0;
-		return VERDICT_PASS_DONE;
-	}
 	p->came_from = skb->ingress_ifindex;
 	if (!p->came_from)
 		p->shape |= PACKET_LOCAL;
@@ -279,6 +275,21 @@ static __always_inline enum verdict egress(struct packet *p)
 	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT)))
 		return tracked_rewrite(p) ? VERDICT_TRANSLATE : VERDICT_PASS_TRACKED;
 	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
+}
+
+/* Has tc_ingress sent it here, translated? */
+static __always_inline int egress_is_done(const struct packet *p)
+{
+	return p->hook == HOOK_TC_EGRESS && packet_skb(p)->tc_index == TC_INDEX_DONE;
+}
+
+static __always_inline enum verdict egress_done(struct packet *p, const struct iface *out)
+{
+	struct __sk_buff *skb = packet_skb(p);
+
+	skb->tc_index = 0;
+	p->l3_length = skb->len - link_length(out);
+	return VERDICT_PASS_DONE;
 }
 
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */
@@ -350,6 +361,8 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 		return VERDICT_PASS_NO_RULE;
 	if (packet_is_xdp(p) && unlikely(!(on->flags & IFACE_XDP)))
 		return VERDICT_PASS_TO_TC;
+	if (egress_is_done(p))
+		return egress_done(p, on);
 	p->generation = set->generation;
 	p->settings = set;
 	p->clock = bpf_jiffies64();
