@@ -6,6 +6,7 @@
 #ifndef XFWD_BUCKETS_H
 #define XFWD_BUCKETS_H
 
+#include "known_ports.h"
 #include "maps.h"
 #include "request.h"
 
@@ -323,6 +324,7 @@ __attribute__((noinline)) int bucket_add(void)
 
 	if (!r)
 		return -E2BIG;
+	flow_ports_note(&r->sought);
 	err = r->sought.family == FAMILY_IP4 ? bucket_add_of(FAMILY_IP4, r)
 					     : bucket_add_of(FAMILY_IP6, r);
 	at_home = bucket_tag(r->sought.family, r->home);

@@ -9,6 +9,7 @@
 #include "bounds.h"
 #include "bucket.h"
 #include "flow.h"
+#include "flow_ports.h"
 #include "mapping.h"
 #include "next_hop.h"
 #include "ruleset.h"
@@ -55,6 +56,13 @@ struct {
 			__uint(value_size, sizeof(struct flow_bucket6));
 		});
 } flows6 SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct flow_ports);
+} flow_ports SEC(".maps");
 
 /*
  * Mappings, as many as there may be flows. Not preallocated: most flows share one, and where one

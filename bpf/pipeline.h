@@ -49,6 +49,18 @@ static __always_inline enum verdict flow_admit(struct packet *p)
 }
 
 /*
+ * May it have a flow? The port at this host's side is asked for: a service has few, but the other
+ * side's is any.
+ */
+static __always_inline int flow_may_exist(const struct packet *p)
+{
+	if (!(p->shape & PACKET_PORTS))
+		return 0;
+	return p->hook == HOOK_TC_EGRESS ? port_is_source(p->tuple.sport)
+					 : port_is_destination(p->tuple.dport);
+}
+
+/*
  * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
  * the rules in force. What the flow table alone does not settle is looked at by admit(): a first
  * packet, a SYN or RST, a packet after a long silence or after a change of rules.
@@ -65,7 +77,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 		if (verdict != VERDICT_CONTINUE)
 			return verdict;
 	}
-	if (likely(p->shape & PACKET_PORTS))
+	if (likely(flow_may_exist(p)))
 		f = packet_flow(p);
 	*found = f;
 	if (likely(f && packet_now(p) - f->used <= p->settings->timeout_least &&

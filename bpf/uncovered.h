@@ -48,10 +48,15 @@ static __always_inline int ingress_is_uncovered(const struct packet *p, const st
  */
 static __always_inline int egress_is_uncovered(const struct packet *p, const struct ruleset *set)
 {
-	struct request *r = request_get();
+	struct request *r;
 
-	if (!r || (p->came_from && set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->came_from)) ||
+	if ((p->came_from && set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->came_from)) ||
 	    ruleset_holds(set, STAGE_IN, p->ifindex, p->tuple.proto, p->tuple.sport))
+		return 0;
+	if (!port_is_destination(p->tuple.sport))
+		return 1;
+	r = request_get();
+	if (!r)
 		return 0;
 	flow_key_reverse(&p->tuple, &r->back);
 	return !request_flow(r, &r->back);

@@ -34,6 +34,7 @@
 	X(rule_indexes) \
 	X(rule_counters) \
 	X(verdict_counters) \
+	X(flow_ports) \
 	X(sweepers) \
 	X(rule_records) \
 	X(running) \
