@@ -140,6 +140,19 @@ many_at_once() {
 	equal pages "$(grep -c '^inside$' "$TMP/case/pages")" 500
 }
 
+nonlinear() { # of the frame, no IP header is in the linear part
+	topology 9000
+	local mac options
+	mac=$(in_ns "$EDGE" cat /sys/class/net/eth0/address)
+	serve "$INSIDE" udp 10.0.0.2 5000
+	load <<<"dnat in eth0 udp to 198.51.100.1:4000 -> 10.0.0.2:5000"
+	for options in 0 4 20 40; do
+		equal "answer, $options bytes of options" "$(in_ns "$OUTSIDE" "$PEER" long \
+			eth0 "$mac" 198.51.100.2 198.51.100.1 4000 "$options" |
+			awk '{ print $1, $3, $4 }')" "198.51.100.2 5000 hello"
+	done
+}
+
 rule_counters() {
 	topology
 	http_server "$INSIDE" 8080
@@ -170,6 +183,7 @@ each_mode "a range of ports kept, TCP and UDP in one rule" same_ports
 once "the first rule that matches wins" first_rule_wins
 each_mode "drop" dropped
 each_mode "ping through dnat" echo_request
+once "frames of several pieces, with options" nonlinear
 each_mode "500 connections, 50 at once" many_at_once
 once "counters and flows of a rule" rule_counters
 finish

@@ -6,6 +6,9 @@ serve PROTO ADDR PORT[-PORT]
     Answers each line or datagram with "PEER PEER-PORT OWN-PORT LINE".
 ask PROTO ADDR PORT [SOURCE-PORT [COUNT]]
     Asks once from each of COUNT source ports and prints the answers. Succeeds when all came.
+long INTERFACE MAC SOURCE ADDR PORT OPTIONS
+    Asks with a frame of 5000 bytes, its IPv4 header with so many bytes of options, and prints the
+    answer without what fills it. Of such a frame, only the link-layer header is in an skb's linear part.
 stream PROTO ADDR PORT COUNT FILE
     Keeps COUNT numbered streams going until it is terminated, with the least number that all have
     reached in FILE. Fails when an answer is late or wrong, or when the server begins to see
@@ -106,6 +109,25 @@ def ask(proto, addr, port, source="0", count="1"):
     return 0 if len(answers) == int(count) else 1
 
 
+def header4(length, options, source, addr):
+    header = struct.pack("!BBHHHBBH4s4s", 0x45 + options // 4, 0, length, 0, 0, 64, 17, 0,
+                         socket.inet_aton(source), socket.inet_aton(addr)) + b"\1" * options
+    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
+    total = (total & 0xffff) + (total >> 16)
+    return header[:10] + struct.pack("!H", ~(total + (total >> 16)) & 0xffff) + header[12:]
+
+
+def long(interface, mac, source, addr, port, options):
+    line, options = b"hello".ljust(5000, b"."), int(options)
+    with connect("udp", addr, int(port)) as sock, \
+            socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as wire:
+        udp = struct.pack("!HHHH", sock.getsockname()[1], int(port), 8 + len(line), 0)
+        wire.sendto(header4(28 + options + len(line), options, source, addr) + udp + line,
+                    (interface, 0x0800, 0, 0, bytes.fromhex(mac.replace(":", ""))))
+        print(sock.recv(65536).decode().rstrip(".\n"))
+    return 0
+
+
 def stream(proto, addr, port, count, path):
     reached, broken = [0] * int(count), []
 
@@ -149,7 +171,7 @@ def tcx(interface):
 
 
 def main():
-    commands = {"serve": serve, "ask": ask, "stream": stream, "tcx": tcx}
+    commands = {"serve": serve, "ask": ask, "long": long, "stream": stream, "tcx": tcx}
     if len(sys.argv) < 3 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     sys.exit(commands[sys.argv[1]](*sys.argv[2:]))
