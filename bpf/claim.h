@@ -166,6 +166,7 @@ static __always_inline enum verdict claim_unowned(void *ctx, int xdp)
 	if (r->p.shape & PACKET_LOCAL || address_equal(r->want.saddr, r->p.tuple.saddr) ||
 	    r->mapping == MAPPING_KNOWN)
 		return translate_claim(r);
+	flow_expect_reply();
 	r->mapping_asked = r->mapping;
 #pragma clang loop unroll(disable)
 	for (int i = 1; i <= OWNER_TRIES; i++) {
