@@ -14,7 +14,7 @@
 #define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* there are no flows */
 #define SWEEP_STEP       16 /* buckets */
 #define SWEEP_STEPS      144 /* a tick, at most: the default table in two seconds */
-#define SWEEP_IDLE_FLOWS 96 /* a tick, at most: about 100 microseconds, one percent of its time */
+#define SWEEP_IDLE_FLOWS 64 /* a tick, at most: about 50 microseconds, half a percent of its time */
 #define SWEEP_RUSH       144 /* nearly full */
 #define SWEEP_MAPPINGS   32 /* a tick, at least */
 #define SWEEP_BATCH      8 /* of mappings: their numbers are multiples of it */
