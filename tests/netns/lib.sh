@@ -161,9 +161,9 @@ sleep_ms() { # MILLISECONDS
 	sleep "$(($1 / 1000)).$(printf %03d $(($1 % 1000)))"
 }
 
-# What is tried at random moments, over and over, is tried less often where each takes longer.
+# What is tried over and over is tried less often where each time takes longer, but once at least.
 rounds() { # HOW-MANY: their numbers
-	seq $(($1 / SLOWER))
+	seq $((($1 + SLOWER - 1) / SLOWER))
 }
 
 # ---- hosts ----
@@ -261,7 +261,7 @@ http_server() { # NS PORT [ADDRESS]
 }
 
 fetch() { # NS CURL-ARGUMENT...
-	ip netns exec "$1" curl -sSf --connect-timeout 5 --max-time 30 "${@:2}"
+	ip netns exec "$1" curl -sSf --connect-timeout $((5 * SLOWER)) --max-time $((30 * SLOWER)) "${@:2}"
 }
 
 refused() { # NS CURL-ARGUMENT...

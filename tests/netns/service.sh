@@ -128,7 +128,7 @@ route_moved() {
 	two_ways
 	forward_streams
 	local n
-	for n in 1 2 3; do
+	for n in $(rounds 3); do
 		ip -n "$EDGE" route replace "$TARGET" via "$OTHER_WAY"
 		moved eth0 eth1 "$(now_ms)" 200
 		ip -n "$EDGE" route replace "$TARGET" via "$WAY"
@@ -163,7 +163,7 @@ killed() {
 	two_ways
 	forward_streams
 	local since n
-	for n in 1 2; do
+	for n in $(rounds 2); do
 		kill -9 "$SERVICE"
 		wait "$SERVICE" || true
 		since=$(now_ms)
