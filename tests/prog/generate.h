@@ -17,7 +17,7 @@ void generate_rules(uint64_t *random, const struct taste *taste, char *text, siz
 void generate_packet(uint64_t *random, const struct model *model, struct place *place,
 		     struct spec *spec);
 
-/* The rulesets to try: XFWD_RULESETS, or else `count`. */
+/* The rulesets to try: XFWD_RULESETS, or else `count`, and fewer on a slower machine. */
 unsigned int generate_count(unsigned int count);
 
 #define PICK(random, array) ((array)[random_below(random, sizeof(array) / sizeof((array)[0]))])

@@ -79,7 +79,7 @@ bool program_is_xdp(enum program program);
  */
 int harness_supervise(int (*tests)(void));
 const char *harness_id(void);
-/* How many times slower than a real machine this one is: for limits of time. */
+/* How many times slower than a real machine this one is: for limits of time, and for repeats. */
 int harness_slower(void);
 /* A command line for the shell, from printf's words; its failure fails the test. */
 void harness_shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
