@@ -9,10 +9,14 @@ import time
 
 from case_path import HUGE, arrives, fragments
 from cases import Skip, case
-from net import Inside, ether, run, sysctl
+from net import SLOWER, Inside, ether, run, sysctl
 from packets import ones_sum, ports
 
-TUPLES = 500
+TUPLES = 500 // SLOWER
+STALL = 20 * SLOWER  # seconds without a byte of a bulk transfer
+# A CPU waits for another's bucket for 100 us. One that is a thread of an emulator may be stopped for
+# longer, with the bucket locked.
+LOST_MAX = 0 if SLOWER == 1 else 2
 
 
 def on_every_cpu(cpus, work):
@@ -61,7 +65,7 @@ def race(t, sort):
 
     status = on_every_cpu(cpus, work)
     t.check(not any(status), f"a sender failed: {status}")
-    got, end = t.net.settle(), time.monotonic() + 1
+    got, end = t.net.settle(), time.monotonic() + SLOWER
     while len(got) < TUPLES * len(cpus) and time.monotonic() < end:
         got += t.net.settle()
     seen = {}
@@ -87,7 +91,7 @@ def one_mapping(t):
 def none_lost(t):
     for sort in (t.f.udp, t.f.tcp):
         _, lost = race(t, sort)
-        t.check(not lost, f"{lost} of {TUPLES * len(t.bed.cpus)}")
+        t.check(lost <= LOST_MAX, f"{lost} of {TUPLES * len(t.bed.cpus)}")
 
 
 class Bulk:
@@ -138,14 +142,14 @@ class Bulk:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((listen, port))
         listener.listen()
-        listener.settimeout(20)
+        listener.settimeout(STALL)
         child = os.fork()
         if not child:
             try:
                 os.sched_setaffinity(0, self.t.bed.cpus)
                 with Inside(client):
                     sock = socket.socket(family, socket.SOCK_STREAM)
-                sock.settimeout(20)
+                sock.settimeout(STALL)
                 sock.connect((to, to_port))
                 sock.sendall(data)
                 sock.shutdown(socket.SHUT_WR)
@@ -159,7 +163,7 @@ class Bulk:
             with listener:
                 sock, peer = listener.accept()
             with sock:
-                sock.settimeout(20)
+                sock.settimeout(STALL)
                 buffer, at = memoryview(bytearray(len(data) + 1)), 0
                 began = time.monotonic()
                 while count := sock.recv_into(buffer[at:at + (1 << 20)]):
