@@ -289,10 +289,18 @@ static __always_inline enum verdict egress(struct packet *p)
 	return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_TRANSLATE;
 }
 
-/* Has tc_ingress sent it here, translated? */
+/*
+ * Has tc_ingress sent it here, translated? A guest's own filters can mark what it sends likewise: where
+ * tc_ingress runs, that is taken off first.
+ */
 static __always_inline int egress_is_done(const struct packet *p)
 {
-	return p->hook == HOOK_TC_EGRESS && packet_skb(p)->tc_index == TC_INDEX_DONE;
+	const struct iface *in;
+
+	if (p->hook != HOOK_TC_EGRESS || packet_skb(p)->tc_index != TC_INDEX_DONE)
+		return 0;
+	in = iface_find(packet_skb(p)->ingress_ifindex);
+	return in && in->flags & IFACE_ATTACHED_EGRESS;
 }
 
 static __always_inline enum verdict egress_done(struct packet *p, const struct iface *out)

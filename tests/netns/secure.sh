@@ -168,6 +168,22 @@ made_again() { # an interface deleted and made again under the same index
 	equal answer "$(ask "$INSIDE" udp 198.51.100.2 53 4321)" "198.51.100.1 4321 53 hello"
 }
 
+guest_marks() { # its filters say of what it sends that it has been translated already
+	topology
+	in_ns "$EDGE" sysctl -qw net.ipv4.ip_forward=1
+	load <<-END
+		interface eth0 { mode tc }
+		drop out eth0 udp to :53
+		masquerade out eth0
+	END
+	serve "$OUTSIDE" udp 198.51.100.2 53
+	serve "$OUTSIDE" udp 198.51.100.2 54
+	in_ns "$INSIDE" tc qdisc add dev eth0 clsact
+	in_ns "$INSIDE" tc filter add dev eth0 egress protocol ip u32 match u32 0 0 flowid 1:7866
+	[[ $(ask "$INSIDE" udp 198.51.100.2 54) == *198.51.100.1* ]] || fail "not translated"
+	! ask "$INSIDE" udp 198.51.100.2 53 || fail "not dropped"
+}
+
 other_namespace() { # without -n, in another namespace than that of the running state
 	[[ ! -e /sys/fs/bpf/xfwd/host ]] || skip "xfwd is in use on this machine"
 	topology
@@ -207,6 +223,7 @@ once "what the firewall refused" refused_by_the_firewall
 each_mode "odd packets" odd_packets
 each_mode "a connection opened again and again" opened_again
 once "an interface made again" made_again
+once "what a guest marks as translated" guest_marks
 once "another namespace's state" other_namespace
 once "pins of a namespace that has gone" namespace_gone
 finish
