@@ -107,55 +107,57 @@ static __always_inline int flow_expired(const struct settings *set, __u8 proto,
 }
 
 /*
- * After a packet of that length a counter has begun anew. What a bucket's wraps say belongs to a flow
- * before, until this one is marked.
+ * A counter has come into its other half. Counted by what is there now: of two CPUs that both saw it
+ * go there one counts, and what one CPU sets back is not counted again. What a bucket's halves say
+ * belongs to a flow before, until this one is marked.
  */
-static __always_inline void flow_wrap(struct flow *f, struct flow_wraps *wraps, __u32 length)
+static __always_inline void flow_wrap(struct flow *f, struct flow_halves *halves)
 {
 	if (!(f->seen & FLOW_SEEN_WRAP)) {
-		wraps->packets = 0;
-		wraps->bytes = 0;
+		halves->packets = 0;
+		halves->bytes = 0;
 		f->seen |= FLOW_SEEN_WRAP;
 	}
-	if (!f->packets)
-		wraps->packets++;
-	if (f->bytes < length)
-		wraps->bytes++;
+	halves->packets += (halves->packets ^ f->packets >> 15) & 1;
+	halves->bytes += (halves->bytes ^ f->bytes >> 31) & 1;
 }
 
-/* IPv4's wraps are at the bucket's place. Functions of their own to the verifier, as they are rare. */
-__attribute__((noinline)) int flow_wrap4(struct flow4 *f, __u32 length)
+/* IPv4's halves are at the bucket's place. Functions of their own to the verifier, as they are rare. */
+__attribute__((noinline)) int flow_wrap4(struct flow4 *f)
 {
 	const void *first = bucket4_at(0);
-	struct flow_wraps *wraps;
+	struct flow_halves *halves;
 	__u32 at;
 
 	if (!f || !first)
 		return 0;
 	at = ((__u64)f - (__u64)first) / sizeof(struct flow_bucket4);
-	wraps = bpf_map_lookup_elem(&wraps4, &at);
-	if (wraps)
-		flow_wrap(&f->flow, wraps, length);
+	halves = bpf_map_lookup_elem(&halves4, &at);
+	if (halves)
+		flow_wrap(&f->flow, halves);
 	return 0;
 }
 
-__attribute__((noinline)) int flow_wrap6(struct flow6 *f, __u32 length)
+__attribute__((noinline)) int flow_wrap6(struct flow6 *f)
 {
 	if (f)
-		flow_wrap(&f->flow, &f->wraps, length);
+		flow_wrap(&f->flow, &f->halves);
 	return 0;
 }
 
 static __always_inline void flow_count(struct flow *f, const struct packet *p)
 {
-	f->packets++;
-	f->bytes += p->l3_length;
-	if (likely(f->packets && f->bytes >= p->l3_length))
+	__u32 bytes = f->bytes, packets = f->packets, changed;
+
+	f->packets = packets + 1;
+	f->bytes = bytes + p->l3_length;
+	changed = (bytes ^ (bytes + p->l3_length)) >> 31 | ((packets ^ (packets + 1)) >> 15 & 1);
+	if (likely(!changed))
 		return;
 	if (packet_is_ip4(p))
-		flow_wrap4((struct flow4 *)f, p->l3_length);
+		flow_wrap4((struct flow4 *)f);
 	else
-		flow_wrap6((struct flow6 *)f, p->l3_length);
+		flow_wrap6((struct flow6 *)f);
 }
 
 /* What a TCP segment says about the connection. */

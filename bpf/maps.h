@@ -39,8 +39,8 @@ struct {
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct flow_wraps);
-} wraps4 SEC(".maps");
+	__type(value, struct flow_halves);
+} halves4 SEC(".maps");
 
 /* IPv6's table is made for the first rule that is not for IPv4 alone. */
 struct {

@@ -25,9 +25,9 @@
 #define SWEEP_SHORTEN    3
 
 /*
- * The flow whose original entry is in that bucket, and has not been used for a while. One without an
- * answering entry was made by an interrupted removal. Functions of their own to the verifier, which
- * so looks at them once and not once a round.
+ * The flow that has an entry in that bucket which has not been used for a while. What lacks its other
+ * entry is left of a flow that was ended, and made again, by two CPUs at once. Functions of their own
+ * to the verifier, which so looks at them once and not once a round.
  */
 __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 {
@@ -36,6 +36,7 @@ __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 	struct sweeper *sweeper = sweeper_get();
 	struct request *r = request_get();
 	const struct flow *f, *peer;
+	int is_reply;
 
 	if (!tag || !set || !sweeper || !r)
 		return 0;
@@ -45,39 +46,43 @@ __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 		bucket6_key((const void *)tag, &r->p.tuple);
 	sweeper->looked_at++;
 	f = request_pair(r, &r->p.tuple);
-	if (!f || f->flags & FLOW_REPLY)
+	if (!f)
 		return 0;
+	is_reply = f->flags & FLOW_REPLY;
 	peer = request_flow(r, &r->peer);
-	if (peer && !flow_expired(set, r->p.tuple.proto, f, peer, sweeper->shorten))
+	if (peer && (is_reply || !flow_expired(set, r->p.tuple.proto, f, peer, sweeper->shorten)))
 		return 0;
-	flow_end(r, 0);
+	flow_end(r, is_reply);
 	sweeper->expired++;
 	return 0;
 }
 
-/* Live, original, and idle for so long that it may have expired. */
-static __always_inline int sweep_is_idle(enum family family, __u32 *tag, __u32 now, __u32 least)
+/*
+ * Live, and idle for so long that the flow may have expired; an answering entry, that nothing can have
+ * kept it: the original entry is the one that tells.
+ */
+static __always_inline int sweep_is_idle(enum family family, __u32 *tag,
+					 const struct sweeper *sweeper, __u32 now)
 {
 	const struct flow *f = bucket_flow(family, tag);
 
-	return *tag & BUCKET_LIVE && !(f->flags & FLOW_REPLY) && now - f->used > least;
+	return *tag & BUCKET_LIVE &&
+	       now - f->used > (f->flags & FLOW_REPLY ? sweeper->longest : sweeper->least);
 }
 
 /* A few buckets from there on. How many flows were looked at. */
 static __always_inline int sweep_step_of(enum family family, __u32 from)
 {
-	const struct settings *set = settings_get();
 	const struct sweeper *sweeper = sweeper_get();
-	__u32 now = jiffies_now(), least, *tag;
+	__u32 now = jiffies_now(), *tag;
 	int looked_at = 0;
 
-	if (!set || !sweeper)
+	if (!sweeper)
 		return 0;
-	least = set->timeout_least >> (sweeper->shorten & 31);
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SWEEP_STEP; i++) {
 		tag = bucket_tag(family, from + i);
-		if (tag && unlikely(sweep_is_idle(family, tag, now, least))) {
+		if (tag && unlikely(sweep_is_idle(family, tag, sweeper, now))) {
 			sweep_flow(family, from + i);
 			looked_at++;
 		}
@@ -124,6 +129,16 @@ __attribute__((noinline)) int sweep_mappings(void)
 	return 0;
 }
 
+static __always_inline __u32 sweep_longest(const struct settings *set)
+{
+	__u32 longest = 0;
+
+	for (int i = 0; i < TIMEOUT_COUNT; i++)
+		if (set->timeout[i] > longest)
+			longest = set->timeout[i];
+	return longest;
+}
+
 /* From where the last tick has come to, as far as one may go, and no further than the table's end. */
 static __always_inline void sweep_family(struct sweeper *sweeper, enum family family)
 {
@@ -138,6 +153,8 @@ static __always_inline void sweep_family(struct sweeper *sweeper, enum family fa
 		sweeper->shorten = SWEEP_SHORTEN;
 		most = SWEEP_RUSH;
 	}
+	sweeper->least = set->timeout_least >> sweeper->shorten;
+	sweeper->longest = sweep_longest(set);
 	for (__u32 i = 0; i < SWEEP_STEPS && idle < most; i++) {
 		idle += family == FAMILY_IP4 ? sweep4_step(at) : sweep6_step(at);
 		at += SWEEP_STEP;

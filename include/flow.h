@@ -53,7 +53,7 @@ struct flow_key {
 #define TCP_SEEN_RST     (1U << 3)
 #define TCP_SEEN         (TCP_SEEN_SYN | TCP_SEEN_ACK | TCP_SEEN_FIN | TCP_SEEN_RST)
 #define FLOW_SEEN_PACKET (1U << 6) /* any */
-#define FLOW_SEEN_WRAP   (1U << 7) /* so many that a counter has begun anew: see flow_wraps */
+#define FLOW_SEEN_WRAP   (1U << 7) /* so many that a counter has come into another half: see below */
 
 /* What the entries of every address family share. An IPv4 entry and its key are one cache line. */
 struct flow {
@@ -64,7 +64,7 @@ struct flow {
 	__u32 flags : 8;
 	__u32 rule_out : 24;
 	__u32 seen : 8;
-	__u32 bytes; /* of layer 3. Both updated without a lock: exact while one CPU serves a direction */
+	__u32 bytes; /* of layer 3; updated without a lock: exact while one CPU serves a direction */
 	__u16 packets;
 	__u16 addr_delta; /* RFC 1624: ones' complement sum of ~old + new over the addresses */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
@@ -75,8 +75,11 @@ struct flow {
 	__u16 mss; /* answering: the largest TCP segment that either end may be told; 0: any */
 };
 
-/* How often an entry's counters have begun anew: `packets` after 2^16, `bytes` after 2^32. */
-struct flow_wraps {
+/*
+ * How many halves of its range an entry's counter has gone through. The lowest bit is the counter's
+ * highest, once the half is counted.
+ */
+struct flow_halves {
 	__u32 packets;
 	__u32 bytes;
 };
@@ -92,7 +95,7 @@ struct flow6 {
 	struct flow flow;
 	__be32 saddr[4];
 	__be32 daddr[4];
-	struct flow_wraps wraps;
+	struct flow_halves halves;
 };
 
 /* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
@@ -128,6 +131,21 @@ struct held {
 	__u32 length;
 	__u8 frame[HELD_FRAME];
 };
+
+/*
+ * All that a counter of so many bits has counted. Between a counter's change and the half's being
+ * counted one or the other is ahead: a counter at a half's beginning; or it was set back, to the end of
+ * the half before, by another CPU that counted at the same time.
+ */
+static inline __u64 flow_total(__u32 counter, unsigned int bits, __u32 halves)
+{
+	__u32 half = 1U << (bits - 1), low = counter & (half - 1);
+	__u64 counted = halves;
+
+	if ((counter >> (bits - 1) ^ halves) & 1)
+		counted += low < half / 2 ? 1 : -1;
+	return counted * half + low;
+}
 
 /*
  * Lifetimes, in jiffies in `struct settings` and in seconds in the configuration.

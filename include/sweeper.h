@@ -21,8 +21,10 @@ struct sweeper {
 	__u32 at[FAMILY_COUNT]; /* the bucket that the next slice begins with */
 	__u32 tick_jiffies;
 	__u32 shorten; /* lifetimes of unanswered flows, to the right by so many bits, for this slice */
+	__u32 least; /* of the lifetimes, so shortened */
+	__u32 longest;
 };
 
-_Static_assert(sizeof(struct sweeper) == 88, "no hidden padding");
+_Static_assert(sizeof(struct sweeper) == 96, "no hidden padding");
 
 #endif

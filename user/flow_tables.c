@@ -83,7 +83,7 @@ int flow_tables_open(struct flow_tables *tables, const struct state *state)
 	if (!err)
 		err = array_open(&tables->buckets[FAMILY_IP4], state->map[MAP_flows4]);
 	if (!err)
-		err = array_open(&tables->wraps4, state->map[MAP_wraps4]);
+		err = array_open(&tables->halves4, state->map[MAP_halves4]);
 	return err ? err : table6_open(tables, state);
 }
 
@@ -91,7 +91,7 @@ void flow_tables_close(struct flow_tables *tables)
 {
 	for (enum family family = 0; family < FAMILY_COUNT; family++)
 		array_close(&tables->buckets[family]);
-	array_close(&tables->wraps4);
+	array_close(&tables->halves4);
 	memset(tables, 0, sizeof(*tables));
 }
 
@@ -108,17 +108,39 @@ static bool bucket_is(const void *bucket, const struct flow_key *key)
 	return key->family == FAMILY_IP4 ? bucket4_is(bucket, key) : bucket6_is(bucket, key);
 }
 
-static void entry_total(const struct flow_tables *tables, enum family family, size_t at,
-			struct flow_entry *entry)
+static struct flow_halves halves_at(const struct flow_tables *tables, enum family family, size_t at)
 {
-	struct flow_wraps wraps = { 0 };
+	if (family == FAMILY_IP4)
+		return ((const struct flow_halves *)tables->halves4.elements)[at];
+	return ((const struct flow_bucket6 *)bucket_at(tables, family, at))->entry.halves;
+}
 
-	if (entry->flow.seen & FLOW_SEEN_WRAP)
-		wraps = family == FAMILY_IP4
-				? ((const struct flow_wraps *)tables->wraps4.elements)[at]
-				: entry->ip6.wraps;
-	entry->packets = (__u64)wraps.packets << 16 | entry->flow.packets;
-	entry->bytes = (__u64)wraps.bytes << 32 | entry->flow.bytes;
+static void entry_copy(const void *bucket, enum family family, struct flow_entry *entry)
+{
+	if (family == FAMILY_IP4)
+		entry->ip4 = ((const struct flow_bucket4 *)bucket)->entry;
+	else
+		entry->ip6 = ((const struct flow_bucket6 *)bucket)->entry;
+}
+
+/* An entry, and its halves of the same moment: they go on while they are read, but seldom. */
+static void entry_read(const struct flow_tables *tables, enum family family, size_t at,
+		       struct flow_entry *entry)
+{
+	const void *bucket = bucket_at(tables, family, at);
+	struct flow_halves before, after = halves_at(tables, family, at);
+
+	do {
+		before = after;
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		entry_copy(bucket, family, entry);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		after = halves_at(tables, family, at);
+	} while (memcmp(&before, &after, sizeof(before)));
+	if (!(entry->flow.seen & FLOW_SEEN_WRAP))
+		memset(&after, 0, sizeof(after));
+	entry->packets = flow_total(entry->flow.packets, 16, after.packets);
+	entry->bytes = flow_total(entry->flow.bytes, 32, after.bytes);
 }
 
 /*
@@ -133,14 +155,11 @@ bool flow_tables_at(const struct flow_tables *tables, enum family family, size_t
 	if (at >= tables->buckets[family].count ||
 	    !(__atomic_load_n((const __u32 *)bucket, __ATOMIC_ACQUIRE) & BUCKET_LIVE))
 		return false;
-	if (family == FAMILY_IP4) {
+	if (family == FAMILY_IP4)
 		bucket4_key(bucket, key);
-		entry->ip4 = ((const struct flow_bucket4 *)bucket)->entry;
-	} else {
+	else
 		bucket6_key(bucket, key);
-		entry->ip6 = ((const struct flow_bucket6 *)bucket)->entry;
-	}
-	entry_total(tables, family, at, entry);
+	entry_read(tables, family, at, entry);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return bucket_is(bucket, key);
 }

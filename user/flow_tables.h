@@ -15,7 +15,7 @@ struct flow_entry {
 		struct flow4 ip4;
 		struct flow6 ip6;
 	};
-	__u64 packets; /* in this direction, with what the wraps say */
+	__u64 packets; /* in this direction, with what the halves say */
 	__u64 bytes;
 };
 
@@ -29,7 +29,7 @@ struct shared_array {
 struct flow_tables {
 	struct settings settings;
 	struct shared_array buckets[FAMILY_COUNT]; /* none: no rule has asked for the family yet */
-	struct shared_array wraps4;
+	struct shared_array halves4;
 };
 
 /* Is a table missing for a rule of that family (AF_…; AF_UNSPEC: of any)? */

@@ -196,6 +196,8 @@ static int load_program(const char *dir, const char *name)
 			err = xfwd_bpf__load(skel);
 		fd = bpf_program__fd(bpf_object__find_program_by_name(skel->obj, name));
 		fd = err ? err : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (!err && fd < 0)
+			err = fd = -errno;
 		xfwd_bpf__destroy(skel);
 	}
 	return fd;
@@ -251,7 +253,7 @@ static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
 	/* IPv6's table comes later: see flow_tables_provide() */
 	bpf_map__set_max_entries((*skel)->maps.flows4, flow_buckets(config->options.flows));
-	bpf_map__set_max_entries((*skel)->maps.wraps4, flow_buckets(config->options.flows));
+	bpf_map__set_max_entries((*skel)->maps.halves4, flow_buckets(config->options.flows));
 	size_mappings(*skel, config->options.flows);
 	err = xfwd_bpf__load(*skel);
 	if (err) {

@@ -13,7 +13,7 @@
 #define STATE_MAPS(X) \
 	X(settings) \
 	X(flows4) \
-	X(wraps4) \
+	X(halves4) \
 	X(flows6) \
 	X(mappings) \
 	X(outsides) \

@@ -12,7 +12,7 @@ from hosts import PINS, PROGRAMS, BenchError, Hosts, run
 from peers import Iptables, Nft, Xfwd, find, rule_ports
 
 MANY = 100000
-FLOW_MAPS = ("flows4", "wraps4")
+FLOW_MAPS = ("flows4", "halves4")
 FLOW_MAPS6 = ("flows6",)
 
 

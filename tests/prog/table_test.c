@@ -344,16 +344,37 @@ static __u32 bucket_of(const struct flow_key *key)
 	return at;
 }
 
-/* As if so much had been counted since the flow began. */
+static void bucket_read(__u32 at, struct flow_bucket4 *bucket)
+{
+	assert_int_equal(bpf_map_lookup_elem(harness.session.state.map[MAP_flows4], &at, bucket),
+			 0);
+}
+
+static void bucket_write(__u32 at, const struct flow_bucket4 *bucket)
+{
+	assert_int_equal(
+		bpf_map_update_elem(harness.session.state.map[MAP_flows4], &at, bucket, BPF_ANY),
+		0);
+}
+
+/* As if so much had been counted since the last half was gone through. */
 static void counters_set(__u32 at, __u16 packets, __u32 bytes)
 {
-	const int flows4 = harness.session.state.map[MAP_flows4];
 	struct flow_bucket4 bucket;
 
-	assert_int_equal(bpf_map_lookup_elem(flows4, &at, &bucket), 0);
+	bucket_read(at, &bucket);
 	bucket.entry.flow.packets = packets;
 	bucket.entry.flow.bytes = bytes;
-	assert_int_equal(bpf_map_update_elem(flows4, &at, &bucket, BPF_ANY), 0);
+	bucket_write(at, &bucket);
+}
+
+static void halves_set(__u32 at, __u32 packets, __u32 bytes)
+{
+	const struct flow_halves halves = { .packets = packets, .bytes = bytes };
+
+	assert_int_equal(
+		bpf_map_update_elem(harness.session.state.map[MAP_halves4], &at, &halves, BPF_ANY),
+		0);
 }
 
 static void expect_counted(const struct act *act, __u64 packets, __u64 bytes)
@@ -365,31 +386,68 @@ static void expect_counted(const struct act *act, __u64 packets, __u64 bytes)
 	assert_int_equal(entry.bytes, bytes);
 }
 
-/* Both counters, one after the other, in a bucket that a flow with large ones has had before. */
+/* Both counters go through their halves, in a bucket that a flow with large ones has had before. */
 static void counters_wrap(void **state)
 {
-	const struct flow_wraps before = { .packets = 7, .bytes = 9 };
 	const struct act *act = &acts[0];
+	const __u64 packets = 1ULL << 16, bytes = 1ULL << 32;
 	__u32 length = act->frame.length - ETHER_HDR_LEN, at;
 
 	(void)state;
 	assert_int_equal(act_run(act), 0);
-	expect_counted(act, 1, length);
 	at = bucket_of(&act->key);
-	assert_int_equal(
-		bpf_map_update_elem(harness.session.state.map[MAP_wraps4], &at, &before, BPF_ANY),
-		0);
+	halves_set(at, 7, 9);
 	expect_counted(act, 1, length);
-	counters_set(at, UINT16_MAX - 1, UINT32_MAX);
-	expect_counted(act, UINT16_MAX - 1, UINT32_MAX);
+	counters_set(at, packets / 2 - 1, bytes / 2 - 1);
 	assert_int_equal(act_run(act), 0);
-	expect_counted(act, UINT16_MAX, (1ULL << 32) + length - 1);
+	expect_counted(act, packets / 2, bytes / 2 + length - 1);
+	counters_set(at, packets - 1, bytes - 1);
+	expect_counted(act, packets - 1, bytes - 1);
 	assert_int_equal(act_run(act), 0);
-	expect_counted(act, 1ULL << 16, (1ULL << 32) + 2 * length - 1);
-	counters_set(at, UINT16_MAX, UINT32_MAX);
+	expect_counted(act, packets, bytes + length - 1);
+	/* another CPU, which counted at the same time, writes after this one */
+	counters_set(at, packets - 1, bytes - 1);
+	expect_counted(act, packets - 1, bytes - 1);
 	assert_int_equal(act_run(act), 0);
-	expect_counted(act, 2ULL << 16, (2ULL << 32) + length - 1);
+	expect_counted(act, packets, bytes + length - 1);
+	/* read between a counter's change and the half's being counted */
+	halves_set(at, 1, 1);
+	expect_counted(act, packets, bytes + length - 1);
 	harness_flush_flows(&harness);
+}
+
+static bool bucket_is_live(__u32 at)
+{
+	struct flow_bucket4 bucket;
+
+	bucket_read(at, &bucket);
+	return bucket.tag & BUCKET_LIVE;
+}
+
+/* An answering entry without an original one, which no packet meets, does not stay for ever. */
+static void orphan_is_swept(void **state)
+{
+	const struct act *act = &acts[0];
+	struct flow_bucket4 bucket;
+	struct settings settings;
+	struct flow_key peer;
+	__u32 at;
+
+	(void)state;
+	assert_int_equal(state_settings(&harness.session.state, &settings), 0);
+	assert_int_equal(act_run(act), 0);
+	at = bucket_of(&act->key);
+	bucket_read(at, &bucket);
+	flow_peer_key4(&bucket.entry, &act->key, &peer);
+	bucket.tag &= ~(BUCKET_LIVE | BUCKET_TAKEN);
+	bucket_write(at, &bucket);
+	at = bucket_of(&peer);
+	bucket_read(at, &bucket);
+	bucket.entry.flow.used -= settings.timeout[TIMEOUT_TCP_ESTABLISHED] + 1;
+	bucket_write(at, &bucket);
+	for (int i = 0; i < 500 * harness_slower() && bucket_is_live(at); i++)
+		usleep(10000);
+	assert_false(bucket_is_live(at));
 }
 
 /* All that there may be, the first one refused, and the same again. */
@@ -455,10 +513,9 @@ static int tests_run(void)
 		cmocka_unit_test(full),
 	};
 	const struct CMUnitTest usual[] = {
-		cmocka_unit_test(reach_follows),
-		cmocka_unit_test(reach_comes_back),
-		cmocka_unit_test(counters_wrap),
-		cmocka_unit_test(two_cpus),
+		cmocka_unit_test(reach_follows),   cmocka_unit_test(reach_comes_back),
+		cmocka_unit_test(counters_wrap),   cmocka_unit_test(two_cpus),
+		cmocka_unit_test(orphan_is_swept), /* leaves the count of flows wrong */
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
