@@ -296,8 +296,7 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 /*
  * Removes both entries of a flow, whose keys are r->key, original, and r->back. The answering one
  * first: should the second step never come, what is left is an original entry, which the sweeper
- * looks at and ends. Who removes the original entry frees what the flow held: no two
- * can.
+ * looks at and ends. Who removes the original entry frees what the flow held: no two can.
  */
 static __always_inline void flow_remove(struct request *r, __u32 holds)
 {

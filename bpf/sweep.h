@@ -10,19 +10,20 @@
 #include "admit.h"
 #include "port_alloc.h"
 
-#define SWEEP_TICK_NS    (10 * 1000 * 1000ULL)
-#define SWEEP_IDLE_NS    (1000 * 1000 * 1000ULL) /* there are no flows */
-#define SWEEP_STEP       16 /* buckets */
-#define SWEEP_STEPS      144 /* a tick, at most: the default table in two seconds */
-#define SWEEP_IDLE_FLOWS 64 /* a tick, at most: about 50 microseconds, half a percent of its time */
-#define SWEEP_RUSH       144 /* nearly full */
-#define SWEEP_MAPPINGS   32 /* a tick, at least */
-#define SWEEP_BATCH      8 /* of mappings: their numbers are multiples of it */
-#define SWEEP_ROUND      3000 /* ticks for a round of more mappings */
-#define SWEEP_HELD_TICKS 64 /* between looks at the fragments that are held */
+#define SWEEP_TICK_NS      (10 * 1000 * 1000ULL)
+#define SWEEP_IDLE_NS      (1000 * 1000 * 1000ULL) /* there are no flows */
+#define SWEEP_STEP         16 /* buckets */
+#define SWEEP_STEPS        144 /* a tick, at most: the default table in two seconds */
+#define SWEEP_IDLE_FLOWS   64 /* a tick, at most: about 50 microseconds, half a percent of its time */
+#define SWEEP_RUSH         144 /* nearly full */
+#define SWEEP_MAPPINGS     32 /* a tick, at least */
+#define SWEEP_MAPPINGS_MAX 64 /* a tick, at most */
+#define SWEEP_BATCH        8 /* of mappings: their numbers are multiples of it */
+#define SWEEP_ROUND        3000 /* ticks for a round of more mappings */
+#define SWEEP_HELD_TICKS   64 /* between looks at the fragments that are held */
 
 /* Nearly full: flows that nobody ever answered live an eighth as long. */
-#define SWEEP_SHORTEN    3
+#define SWEEP_SHORTEN      3
 
 /*
  * The flow that has an entry in that bucket which has not been used for a while. What lacks its other
@@ -171,8 +172,8 @@ static __always_inline __u32 sweep_slice(__u64 keys)
 
 	if (count < SWEEP_MAPPINGS)
 		count = SWEEP_MAPPINGS;
-	if (count > SWEEP_IDLE_FLOWS)
-		count = SWEEP_IDLE_FLOWS;
+	if (count > SWEEP_MAPPINGS_MAX)
+		count = SWEEP_MAPPINGS_MAX;
 	if (count > keys)
 		count = keys;
 	barrier_var(count); /* or clang, which knows its bound, leaves that out where it is used */
@@ -207,7 +208,7 @@ static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute
 	sweep_family(sweeper, FAMILY_IP4);
 	sweep_family(sweeper, FAMILY_IP6);
 	count = sweep_slice(sweeper->mappings);
-	for (__u32 i = 0; i < SWEEP_IDLE_FLOWS && i < count; i += SWEEP_BATCH)
+	for (__u32 i = 0; i < SWEEP_MAPPINGS_MAX && i < count; i += SWEEP_BATCH)
 		if (sweep_mappings())
 			break;
 	bpf_timer_start(&sweeper->timer, next, 0);
