@@ -101,7 +101,7 @@ static __always_inline int flow_expired(const struct settings *set, __u8 proto,
 	if ((__s32)idle < 0) /* used by another CPU since `now` was read */
 		return 0;
 	limit = set->timeout[which & 7];
-	if (shorten && !(reply->seen & FLOW_SEEN_PACKET))
+	if (shorten && !flow_has_packets(reply))
 		limit >>= shorten;
 	return idle > limit;
 }
@@ -161,7 +161,7 @@ static __always_inline void flow_count(struct flow *f, const struct packet *p)
 }
 
 /* What a TCP segment says about the connection. */
-static __always_inline __u8 flow_seen_tcp(struct flow *f, const struct packet *p)
+static __always_inline void flow_seen_tcp(struct flow *f, const struct packet *p)
 {
 	__u8 flags = p->tcp_flags, seen = 0;
 
@@ -177,20 +177,17 @@ static __always_inline __u8 flow_seen_tcp(struct flow *f, const struct packet *p
 		seen |= TCP_SEEN_RST;
 	else if (unlikely(f->seen & TCP_SEEN_RST))
 		f->seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
-	return seen;
+	if (unlikely((f->seen & seen) != seen))
+		f->seen |= seen;
 }
 
 /* A packet of this direction. */
 static __always_inline void flow_seen(struct flow *f, const struct packet *p)
 {
-	__u8 seen = FLOW_SEEN_PACKET;
-
 	f->used = packet_now(p);
 	flow_count(f, p);
 	if (p->tuple.proto == IPPROTO_TCP && !(p->shape & (PACKET_NO_L4 | PACKET_BAD_RESET)))
-		seen |= flow_seen_tcp(f, p);
-	if (unlikely((f->seen & seen) != seen))
-		f->seen |= seen;
+		flow_seen_tcp(f, p);
 }
 
 #endif

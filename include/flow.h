@@ -52,7 +52,6 @@ struct flow_key {
 #define TCP_SEEN_FIN     (1U << 2)
 #define TCP_SEEN_RST     (1U << 3)
 #define TCP_SEEN         (TCP_SEEN_SYN | TCP_SEEN_ACK | TCP_SEEN_FIN | TCP_SEEN_RST)
-#define FLOW_SEEN_PACKET (1U << 6) /* any */
 #define FLOW_SEEN_WRAP   (1U << 7) /* so many that a counter has come into another half: see below */
 
 /* What the entries of every address family share. An IPv4 entry and its key are one cache line. */
@@ -168,6 +167,12 @@ enum timeout {
 		TIMEOUT_COUNT,
 };
 
+/* Has there been any in this direction? A counter that has begun anew may be 0 again. */
+static inline int flow_has_packets(const struct flow *f)
+{
+	return f->packets || f->seen & FLOW_SEEN_WRAP;
+}
+
 /*
  * Which lifetime a flow is under. RFC 5382 R5 and RFC 7857 2.2: a connection is established from
  * the third step of its handshake until both sides have sent FIN or one RST.
@@ -186,14 +191,14 @@ static inline enum timeout flow_timeout(__u8 proto, const struct flow *orig,
 			return TIMEOUT_TCP_ESTABLISHED;
 		return TIMEOUT_TCP_OPENING;
 	case 17: /* UDP */
-		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
+		return flow_has_packets(reply) ? TIMEOUT_UDP : TIMEOUT_UNANSWERED;
 	case 132: /* SCTP */
-		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
+		return flow_has_packets(reply) ? TIMEOUT_SCTP : TIMEOUT_UNANSWERED;
 	case 1: /* ICMP */
 	case 58: /* ICMPv6 */
 		return TIMEOUT_ICMP;
 	default:
-		return reply->seen & FLOW_SEEN_PACKET ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
+		return flow_has_packets(reply) ? TIMEOUT_OTHER : TIMEOUT_UNANSWERED;
 	}
 }
 

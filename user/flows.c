@@ -23,7 +23,7 @@ static const char *state_name(const struct flow_view *flow, enum timeout timeout
 	case TIMEOUT_TCP_CLOSING:
 		return "closing";
 	default:
-		return flow->entry[1].flow.seen & FLOW_SEEN_PACKET ? "answered" : "unanswered";
+		return flow_has_packets(&flow->entry[1].flow) ? "answered" : "unanswered";
 	}
 }
 
