@@ -93,36 +93,44 @@ static __always_inline int bucket_seek(enum family family, __u32 reach)
 	return at;
 }
 
-__attribute__((noinline)) int bucket4_seek(__u32 reach)
+/* The bucket behind r->home, or there, that has r->sought; or BUCKET_NONE. */
+static __always_inline int bucket_find_of(enum family family, const struct request *r)
 {
-	return bucket_seek(FAMILY_IP4, reach);
-}
-
-__attribute__((noinline)) int bucket6_seek(__u32 reach)
-{
-	return bucket_seek(FAMILY_IP6, reach);
-}
-
-static __always_inline int bucket_behind(enum family family, __u32 reach)
-{
-	if (!reach)
-		return BUCKET_NONE;
-	return family == FAMILY_IP4 ? bucket4_seek(reach) : bucket6_seek(reach);
-}
-
-/* The bucket that has r->sought; NULL: none has. Sets r->home. */
-static __always_inline void *bucket_find(enum family family, struct request *r,
-					 const struct settings *set)
-{
-	__u32 *tag;
+	const __u32 *tag = bucket_tag(family, r->home);
 	int behind;
 
+	if (!tag)
+		return BUCKET_NONE;
+	if (bucket_is(family, tag, &r->sought))
+		return r->home;
+	behind = bucket_seek(family, BUCKET_REACH(*tag));
+	return behind < 0 ? BUCKET_NONE : (int)r->home + behind;
+}
+
+/* Sets r->home for r->sought. 0: done. */
+__attribute__((noinline)) int bucket_home(void)
+{
+	const struct settings *set = settings_get();
+	struct request *r = request_get();
+
+	if (!set || !r)
+		return -ENOENT;
 	r->home = flow_home(&r->sought, set->secret, set->flow_max);
-	tag = bucket_tag(family, r->home);
-	if (!tag || bucket_is(family, tag, &r->sought))
-		return tag;
-	behind = bucket_behind(family, BUCKET_REACH(*tag));
-	return behind < 0 ? NULL : bucket_tag(family, r->home + behind);
+	return 0;
+}
+
+/*
+ * Which bucket has r->sought, or BUCKET_NONE; sets r->home. One function for all but known flows'
+ * packets: what a program is longer by, the kernel takes longer to load it, and the more so as it grows.
+ */
+__attribute__((noinline)) int bucket_find(void)
+{
+	struct request *r = request_get();
+
+	if (!r || bucket_home())
+		return BUCKET_NONE;
+	return r->sought.family == FAMILY_IP4 ? bucket_find_of(FAMILY_IP4, r)
+					      : bucket_find_of(FAMILY_IP6, r);
 }
 
 /* The same for a key that is in registers, and need not leave them unless there is a long search. */
@@ -131,7 +139,7 @@ static __always_inline void *bucket_find_near(enum family family, const struct s
 {
 	__u32 home = flow_home(key, set->secret, set->flow_max), reach, *tag;
 	struct request *r;
-	int behind;
+	int at;
 
 	tag = bucket_tag(family, home);
 	if (!tag || likely(bucket_is(family, tag, key)))
@@ -146,9 +154,8 @@ static __always_inline void *bucket_find_near(enum family family, const struct s
 	if (!r)
 		return NULL;
 	request_tuple(&r->sought, key);
-	r->home = home;
-	behind = bucket_behind(family, reach);
-	return behind < 0 ? NULL : bucket_tag(family, home + behind);
+	at = bucket_find();
+	return at < 0 ? NULL : bucket_tag(family, at);
 }
 
 /* ---- adding ---- */
@@ -334,14 +341,12 @@ __attribute__((noinline)) int bucket_add(void)
 }
 
 /* Sets r->sought and r->home, and has the home brought here while there is other work to do. */
-static __always_inline void bucket_seek_soon(struct request *r, const struct settings *set,
-					     const struct flow_key *key)
+static __always_inline void bucket_seek_soon(struct request *r, const struct flow_key *key)
 {
 	const volatile __u32 *tag;
 
 	r->sought = *key;
-	r->home = flow_home(&r->sought, set->secret, set->flow_max);
-	tag = bucket_tag(r->sought.family, r->home);
+	tag = bucket_home() ? NULL : bucket_tag(r->sought.family, r->home);
 	if (tag)
 		*tag;
 }
@@ -411,14 +416,10 @@ static __always_inline void bucket_draw_in(enum family family, const struct requ
 static __always_inline int bucket_remove_of(enum family family, struct request *r)
 {
 	__u32 *at_home = bucket_tag(family, r->home), *tag, now;
-	int behind = 0;
+	int at = bucket_find_of(family, r);
 
-	if (!at_home)
-		return -ENOENT;
-	if (!bucket_is(family, at_home, &r->sought))
-		behind = bucket_seek(family, BUCKET_REACH(*at_home));
-	tag = behind < 0 ? NULL : bucket_tag(family, r->home + behind);
-	if (!tag || !(__sync_fetch_and_and(tag, ~BUCKET_LIVE) & BUCKET_LIVE))
+	tag = at < 0 ? NULL : bucket_tag(family, at);
+	if (!at_home || !tag || !(__sync_fetch_and_and(tag, ~BUCKET_LIVE) & BUCKET_LIVE))
 		return -ENOENT;
 	now = (__u32)bpf_jiffies64();
 	bucket_flow(family, tag)->used = now ? now : ~0U; /* 0: nothing was ever there */
@@ -431,12 +432,10 @@ static __always_inline int bucket_remove_of(enum family family, struct request *
 /* Removes what is under r->sought. 0, or -ENOENT: there was nothing, or somebody else has removed it. */
 __attribute__((noinline)) int bucket_remove(void)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 
-	if (!set || !r)
+	if (!r || bucket_home())
 		return -ENOENT;
-	r->home = flow_home(&r->sought, set->secret, set->flow_max);
 	return r->sought.family == FAMILY_IP4 ? bucket_remove_of(FAMILY_IP4, r)
 					      : bucket_remove_of(FAMILY_IP6, r);
 }

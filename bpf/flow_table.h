@@ -38,45 +38,57 @@ static __always_inline struct flow *packet_flow(const struct packet *p)
 	return bucket ? bucket_flow(FAMILY_IP6, bucket) : NULL;
 }
 
-/* The entry under a key that is in memory. */
-static __always_inline struct flow *request_flow(struct request *r, const struct flow_key *key)
+/* The entry in that bucket, of r->sought's family; NULL where there is none: at is below 0. */
+static __always_inline struct flow *request_entry(const struct request *r, int at)
 {
-	const struct settings *set = settings_get();
 	void *bucket;
 
-	if (!set)
+	if (at < 0)
 		return NULL;
-	r->sought = *key;
 	if (r->sought.family == FAMILY_IP4) {
-		bucket = bucket_find(FAMILY_IP4, r, set);
+		bucket = bucket4_at(at);
 		return bucket ? bucket_flow(FAMILY_IP4, bucket) : NULL;
 	}
-	bucket = bucket_find(FAMILY_IP6, r, set);
+	bucket = bucket6_at(at);
 	return bucket ? bucket_flow(FAMILY_IP6, bucket) : NULL;
 }
 
-/* The same, and r->peer set to the other key of its flow. */
-static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
+/* The entry under a key that is in memory. */
+static __always_inline struct flow *request_flow(struct request *r, const struct flow_key *key)
 {
-	const struct settings *set = settings_get();
+	r->sought = *key;
+	return request_entry(r, bucket_find());
+}
+
+/* Which bucket has r->sought; and sets r->peer to the other key of its flow. */
+__attribute__((noinline)) int bucket_find_pair(void)
+{
+	struct request *r = request_get();
+	int at = bucket_find();
 	struct flow_bucket4 *b4;
 	struct flow_bucket6 *b6;
 
-	if (!set)
-		return NULL;
-	r->sought = *key;
+	if (!r || at < 0)
+		return BUCKET_NONE;
 	if (r->sought.family == FAMILY_IP4) {
-		b4 = bucket_find(FAMILY_IP4, r, set);
+		b4 = bucket4_at(at);
 		if (!b4)
-			return NULL;
+			return BUCKET_NONE;
 		flow_peer_key4(&b4->entry, &r->sought, &r->peer);
-		return &b4->entry.flow;
+		return at;
 	}
-	b6 = bucket_find(FAMILY_IP6, r, set);
+	b6 = bucket6_at(at);
 	if (!b6)
-		return NULL;
+		return BUCKET_NONE;
 	flow_peer_key6(&b6->entry, &r->sought, &r->peer);
-	return &b6->entry.flow;
+	return at;
+}
+
+/* The entry under a key, and r->peer set to the other key of its flow. */
+static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
+{
+	r->sought = *key;
+	return request_entry(r, bucket_find_pair());
 }
 
 /* 0, or -ENOENT: there is none, or somebody else has removed it. */

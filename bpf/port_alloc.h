@@ -103,11 +103,10 @@ static __always_inline __u8 holds(const struct request *r)
  */
 __attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 	int err;
 
-	if (!r || !set)
+	if (!r)
 		return -ENOENT;
 	if (candidate != PORT_KEPT)
 		r->want.sport = bpf_htons(port_candidate(r, candidate, start));
@@ -115,7 +114,7 @@ __attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
 	flow_key_reverse(&r->p.tuple, &r->back);
 	if (key_equal(&r->key, &r->p.tuple))
 		return -EEXIST; /* its own answer: another port is needed */
-	bucket_seek_soon(r, set, &r->key);
+	bucket_seek_soon(r, &r->key);
 	if (r->mapping == MAPPING_NEW) {
 		err = outside_claim(r);
 		if (err)
@@ -131,13 +130,12 @@ __attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
  */
 __attribute__((noinline)) int flow_expect_reply(void)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 
-	if (!r || !set)
+	if (!r)
 		return 0;
 	flow_key_reverse(&r->want, &r->key);
-	bucket_seek_soon(r, set, &r->key);
+	bucket_seek_soon(r, &r->key);
 	return 0;
 }
 
@@ -285,12 +283,11 @@ static __always_inline enum flow_claim flow_claim_port(struct request *r)
  */
 __attribute__((noinline)) int flow_want_original(void)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 
-	if (!r || !set)
+	if (!r)
 		return -ENOENT;
-	bucket_seek_soon(r, set, &r->p.tuple);
+	bucket_seek_soon(r, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
 	return 0;
 }
