@@ -131,10 +131,9 @@ static __always_inline int reset_is_bad(void *ctx, const struct request *r,
 /* Looks at the flow together with its other direction, which r->peer is the key of. */
 static __always_inline int flow_is_over(void *ctx, struct request *r, struct flow *f, int xdp)
 {
-	const struct settings *set = settings_get();
 	struct flow *peer = request_flow(r, &r->peer);
 
-	if (!peer || !set || flow_expired(set, r->p.tuple.proto, f, peer, 0))
+	if (!peer || flow_expired(r->p.tuple.proto, f, peer, 0))
 		return 1;
 	r->mss = f->flags & FLOW_REPLY ? f->mss : peer->mss;
 	if (!(f->flags & FLOW_REPLY))

@@ -110,12 +110,11 @@ static __always_inline int bucket_find_of(enum family family, const struct reque
 /* Sets r->home for r->sought. 0: done. */
 __attribute__((noinline)) int bucket_home(void)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 
-	if (!set || !r)
+	if (!r)
 		return -ENOENT;
-	r->home = flow_home(&r->sought, set->secret, set->flow_max);
+	r->home = flow_home(&r->sought, settings.secret, settings.flow_max);
 	return 0;
 }
 
@@ -134,10 +133,9 @@ __attribute__((noinline)) int bucket_find(void)
 }
 
 /* The same for a key that is in registers, and need not leave them unless there is a long search. */
-static __always_inline void *bucket_find_near(enum family family, const struct settings *set,
-					      const struct flow_key *key)
+static __always_inline void *bucket_find_near(enum family family, const struct flow_key *key)
 {
-	__u32 home = flow_home(key, set->secret, set->flow_max), reach, *tag;
+	__u32 home = flow_home(key, settings.secret, settings.flow_max), reach, *tag;
 	struct request *r;
 	int at;
 
@@ -354,8 +352,7 @@ static __always_inline void bucket_seek_soon(struct request *r, const struct flo
 /* ---- removing ---- */
 
 /* Is it an entry that has its home there? */
-static __always_inline int bucket_is_of(enum family family, const struct settings *set,
-					const __u32 *tag, __u32 home)
+static __always_inline int bucket_is_of(enum family family, const __u32 *tag, __u32 home)
 {
 	struct flow_key key;
 
@@ -365,20 +362,19 @@ static __always_inline int bucket_is_of(enum family family, const struct setting
 		bucket4_key((const void *)tag, &key);
 	else
 		bucket6_key((const void *)tag, &key);
-	return flow_home(&key, set->secret, set->flow_max) == home;
+	return flow_home(&key, settings.secret, settings.flow_max) == home;
 }
 
 /* Goes back from there to the last entry of r->home: how far behind it is, as far as this step sees. */
 static __always_inline int bucket_reach_step(enum family family, __u32 reach)
 {
-	const struct settings *set = settings_get();
 	const struct request *r = request_get();
 	const __u32 *tag;
 
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; set && r && i < BUCKET_STEP && reach; i++) {
+	for (__u32 i = 0; r && i < BUCKET_STEP && reach; i++) {
 		tag = bucket_tag(family, r->home + reach);
-		if (tag && bucket_is_of(family, set, tag, r->home))
+		if (tag && bucket_is_of(family, tag, r->home))
 			break;
 		reach--;
 	}

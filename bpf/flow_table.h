@@ -13,13 +13,6 @@ static __always_inline int protocol_is_icmp(__u8 proto)
 	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
-static __always_inline struct sweeper *sweeper_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&sweepers, &zero);
-}
-
 static __always_inline __u32 jiffies_now(void)
 {
 	return (__u32)bpf_jiffies64();
@@ -31,10 +24,10 @@ static __always_inline struct flow *packet_flow(const struct packet *p)
 	void *bucket;
 
 	if (packet_is_ip4(p)) {
-		bucket = bucket_find_near(FAMILY_IP4, p->settings, &p->tuple);
+		bucket = bucket_find_near(FAMILY_IP4, &p->tuple);
 		return bucket ? bucket_flow(FAMILY_IP4, bucket) : NULL;
 	}
-	bucket = bucket_find_near(FAMILY_IP6, p->settings, &p->tuple);
+	bucket = bucket_find_near(FAMILY_IP6, &p->tuple);
 	return bucket ? bucket_flow(FAMILY_IP6, bucket) : NULL;
 }
 
@@ -99,9 +92,8 @@ static __always_inline int request_remove(struct request *r, const struct flow_k
 }
 
 /* Idle for longer than its lifetime, in both directions? Either entry of the pair will do. */
-static __always_inline int flow_expired(const struct settings *set, __u8 proto,
-					const struct flow *one, const struct flow *other,
-					__u32 shorten)
+static __always_inline int flow_expired(__u8 proto, const struct flow *one,
+					const struct flow *other, __u32 shorten)
 {
 	const struct flow *orig = one->flags & FLOW_REPLY ? other : one;
 	const struct flow *reply = one->flags & FLOW_REPLY ? one : other;
@@ -112,7 +104,7 @@ static __always_inline int flow_expired(const struct settings *set, __u8 proto,
 		idle = now - other->used;
 	if ((__s32)idle < 0) /* used by another CPU since `now` was read */
 		return 0;
-	limit = set->timeout[which & 7];
+	limit = settings.timeout[which & 7];
 	if (shorten && !flow_has_packets(reply))
 		limit >>= shorten;
 	return idle > limit;

@@ -23,13 +23,9 @@ static __always_inline void route_port(struct packet *p)
 /* The generation of next hops that may be trusted; 0: none may. */
 static __always_inline __u16 lease_generation(__u32 now, __u32 hz)
 {
-	const struct hop_lease *lease;
-	__u32 zero = 0;
-
-	lease = bpf_map_lookup_elem(&hop_leases, &zero);
-	if (!lease || lease->until - now - 1 >= LEASE_SECONDS_MAX * hz)
+	if (hop_lease.until - now - 1 >= LEASE_SECONDS_MAX * hz)
 		return 0;
-	return (__u16)lease->generation;
+	return (__u16)hop_lease.generation;
 }
 
 /* Asks for the way to the destination that r->fib has. */
@@ -121,8 +117,7 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	const struct port *port;
 	__u32 at = f->port;
 
-	if (!f->hop_generation ||
-	    f->hop_generation != lease_generation(packet_now(p), p->settings->hz))
+	if (!f->hop_generation || f->hop_generation != lease_generation(packet_now(p), settings.hz))
 		return 0;
 	if (!packet_is_xdp(p) && p->l3_offset != ETH_HLEN)
 		return 0; /* it needs a link-layer header, which takes the gateway */

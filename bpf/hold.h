@@ -144,12 +144,11 @@ static __always_inline int outside_claim(struct request *r)
 /* The other half of a new mapping, whose outside endpoint is claimed. Another CPU may have been first. */
 static __always_inline void mapping_make(struct request *r)
 {
-	struct sweeper *sweeper = sweeper_get();
 	struct mapping m = { .flows = 1, .port = r->want.sport };
 
 	if (!bpf_map_update_elem(&mappings, &r->mapping_key, &m, BPF_NOEXIST)) {
-		if (sweeper && !bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY)) {
-			__sync_fetch_and_add(&sweeper->mappings, 1);
+		if (!bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY)) {
+			__sync_fetch_and_add(&sweeper.mappings, 1);
 			return;
 		}
 		bpf_map_delete_elem(&mappings, &r->mapping_key);
@@ -300,13 +299,10 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
  */
 static __always_inline void flow_remove(struct request *r, __u32 holds)
 {
-	struct sweeper *sweeper = sweeper_get();
-
 	request_remove(r, &r->back);
 	if (request_remove(r, &r->key))
 		return;
-	if (sweeper)
-		__sync_fetch_and_add(&sweeper->flows[r->key.family & 1], -1);
+	__sync_fetch_and_add(&sweeper.flows[r->key.family & 1], -1);
 	if (holds)
 		flow_gone(holds);
 }

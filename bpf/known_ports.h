@@ -6,13 +6,6 @@
 #include "maps.h"
 #include "packet.h"
 
-static __always_inline struct flow_ports *flow_ports_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&flow_ports, &zero);
-}
-
 /* A port is the number that its two bytes in memory are: it need not be swapped. */
 static __always_inline int port_is_noted(const __u64 *words, __u16 port)
 {
@@ -29,28 +22,20 @@ static __always_inline void port_note(__u64 *words, __u16 port)
 /* Before the flow can be found. */
 static __always_inline void flow_ports_note(const struct flow_key *key)
 {
-	struct flow_ports *known = flow_ports_get();
-
-	if (!known)
-		return;
-	port_note(known->source, key->sport);
-	port_note(known->destination, key->dport);
+	port_note(flow_ports.source, key->sport);
+	port_note(flow_ports.destination, key->dport);
 }
 
 /* 0: no flow's packets come from this port. */
 static __always_inline int port_is_source(__be16 port)
 {
-	const struct flow_ports *known = flow_ports_get();
-
-	return known && port_is_noted(known->source, port);
+	return port_is_noted(flow_ports.source, port);
 }
 
 /* 0: none's go to it. */
 static __always_inline int port_is_destination(__be16 port)
 {
-	const struct flow_ports *known = flow_ports_get();
-
-	return known && port_is_noted(known->destination, port);
+	return port_is_noted(flow_ports.destination, port);
 }
 
 #endif

@@ -17,12 +17,16 @@
 #include "verdict.h"
 #include "vlan.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct settings);
-} settings SEC(".maps");
+/*
+ * What there is one of is a variable, which the program has the address of: it need not be looked up.
+ * Each in a section, and so a map, of its own, which is pinned under the variable's name.
+ */
+#define THE_ONLY(type, name) type name SEC(".data." #name)
+
+THE_ONLY(struct settings, settings);
+THE_ONLY(struct flow_ports, flow_ports);
+THE_ONLY(struct hop_lease, hop_lease);
+THE_ONLY(struct sweeper, sweeper);
 
 /* Both entries of every flow. User space reads the tables in its own memory. */
 struct {
@@ -56,13 +60,6 @@ struct {
 			__uint(value_size, sizeof(struct flow_bucket6));
 		});
 } flows6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct flow_ports);
-} flow_ports SEC(".maps");
 
 /*
  * Mappings, as many as there may be flows. Not preallocated: most flows share one, and where one
@@ -170,13 +167,6 @@ struct tx_ports {
 struct tx_ports tx_ports SEC(".maps");
 struct tx_ports tx_ports_generic SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct hop_lease);
-} hop_leases SEC(".maps");
-
 /* Values are the jiffies of the last look-up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -236,12 +226,13 @@ struct {
 	__type(value, struct verdict_counter);
 } verdict_counters SEC(".maps");
 
+/* A timer has to be in a map of its own kind. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct sweeper);
-} sweepers SEC(".maps");
+	__type(value, struct sweep_timer);
+} sweep_timers SEC(".maps");
 
 /* The rest is user space's own memory: what is running, as the user said it. */
 
@@ -294,13 +285,6 @@ static __always_inline const struct iface *iface_find(__u32 ifindex)
 		return bpf_map_lookup_elem(&ifaces, &ifindex);
 	iface = bpf_map_lookup_elem(&ifaces_near, &ifindex);
 	return iface && iface->flags & IFACE_KNOWN ? iface : NULL;
-}
-
-static __always_inline struct settings *settings_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&settings, &zero);
 }
 
 #endif

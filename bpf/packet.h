@@ -139,7 +139,6 @@ struct packet {
 	enum hook hook;
 	__u32 ifindex; /* came in there; at tc_egress: goes out there */
 	__u32 came_from; /* at tc_egress; 0: made by this host */
-	const struct settings *settings;
 	__u32 generation; /* read once: the packet sees one ruleset, whatever changes meanwhile */
 	__u64 clock; /* jiffies; see packet_now() */
 	struct flow_key tuple;

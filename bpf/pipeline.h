@@ -80,7 +80,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	if (likely(flow_may_exist(p)))
 		f = packet_flow(p);
 	*found = f;
-	if (likely(f && packet_now(p) - f->used <= p->settings->timeout_least &&
+	if (likely(f && packet_now(p) - f->used <= settings.timeout_least &&
 		   !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) &&
 		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
 		return VERDICT_CONTINUE;
@@ -315,7 +315,7 @@ static __always_inline enum verdict egress_done(struct packet *p, const struct i
 /* Loopback addresses on a wire, while route_localnet would let the stack take them. */
 static __always_inline int loopback_on_wire(const struct packet *p)
 {
-	return packet_is_ip4(p) && p->settings->flags & SETTING_GUARD_LOOPBACK &&
+	return packet_is_ip4(p) && settings.flags & SETTING_GUARD_LOOPBACK &&
 	       (address_is_loopback(p->tuple.saddr[0]) || address_is_loopback(p->tuple.daddr[0]));
 }
 
@@ -366,7 +366,6 @@ static __always_inline enum verdict pipeline_family(struct packet *p, __be16 eth
 /* `action`: set with VERDICT_FORWARD, to what the program has to return. */
 static __always_inline enum verdict pipeline(struct packet *p, int *action)
 {
-	const struct settings *set = settings_get();
 	const struct iface *on;
 	enum verdict verdict;
 	__be16 ethertype;
@@ -377,14 +376,13 @@ static __always_inline enum verdict pipeline(struct packet *p, int *action)
 			return verdict;
 	}
 	on = iface_find(p->ifindex);
-	if (!set || !on)
+	if (!on)
 		return VERDICT_PASS_NO_RULE;
 	if (packet_is_xdp(p) && unlikely(!(on->flags & IFACE_XDP)))
 		return VERDICT_PASS_TO_TC;
 	if (egress_is_done(p))
 		return egress_done(p, on);
-	p->generation = set->generation;
-	p->settings = set;
+	p->generation = settings.generation;
 	p->clock = bpf_jiffies64();
 	verdict = parse_link(p, on, &ethertype);
 	if (verdict == VERDICT_CONTINUE)

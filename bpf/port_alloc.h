@@ -180,15 +180,14 @@ static __always_inline void search_limit(struct request *r)
 /* Goes through the candidates. 0, -EEXIST where all are taken, or a negative errno. */
 __attribute__((noinline)) int flow_search_port(void)
 {
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 	int err = -EEXIST;
 	__u32 start;
 
-	if (!r || !set)
+	if (!r)
 		return -ENOENT;
 	start = (__u32)hash64(((__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32()) ^
-			      set->secret);
+			      settings.secret);
 	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < r->tries; i++) {
 		err = flow_claim_reply(i, start);
 		if (err != -EEXIST)
@@ -370,12 +369,11 @@ static __always_inline int flow_give_up(struct request *r, int claim)
 /* Both entries are there. */
 __attribute__((noinline)) int flow_made(void)
 {
-	struct sweeper *sweeper = sweeper_get();
 	struct request *r = request_get();
 
-	if (!r || !sweeper)
+	if (!r)
 		return FLOW_CLAIMED;
-	__sync_fetch_and_add(&sweeper->flows[r->p.tuple.family & 1], 1);
+	__sync_fetch_and_add(&sweeper.flows[r->p.tuple.family & 1], 1);
 	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
 		permit_add(r);
 	r->claimed = 1;
@@ -386,11 +384,8 @@ __attribute__((noinline)) int flow_made(void)
 
 static __always_inline int flow_table_full(const struct request *r)
 {
-	const struct settings *set = settings_get();
-	const struct sweeper *sweeper = sweeper_get();
-
 	/* signed: a flow may end before it is counted */
-	return !set || !sweeper || (__s64)sweeper->flows[r->p.tuple.family & 1] >= set->flow_max;
+	return (__s64)sweeper.flows[r->p.tuple.family & 1] >= settings.flow_max;
 }
 
 /* The answering entry is there, of a mapping its outside half, too. An enum flow_claim. */

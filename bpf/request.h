@@ -119,8 +119,8 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->p.hook = p->hook;
 	r->p.ifindex = p->ifindex;
 	r->p.came_from = p->came_from;
-	r->setting_flags = p->settings->flags;
-	r->hz = p->settings->hz;
+	r->setting_flags = settings.flags;
+	r->hz = settings.hz;
 	r->p.generation = p->generation;
 	r->p.clock = p->clock;
 	request_tuple(&r->p.tuple, &p->tuple);

@@ -33,28 +33,26 @@
 __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 {
 	__u32 *tag = bucket_tag(family, at);
-	const struct settings *set = settings_get();
-	struct sweeper *sweeper = sweeper_get();
 	struct request *r = request_get();
 	const struct flow *f, *peer;
 	int is_reply;
 
-	if (!tag || !set || !sweeper || !r)
+	if (!tag || !r)
 		return 0;
 	if (family == FAMILY_IP4)
 		bucket4_key((const void *)tag, &r->p.tuple);
 	else
 		bucket6_key((const void *)tag, &r->p.tuple);
-	sweeper->looked_at++;
+	sweeper.looked_at++;
 	f = request_pair(r, &r->p.tuple);
 	if (!f)
 		return 0;
 	is_reply = f->flags & FLOW_REPLY;
 	peer = request_flow(r, &r->peer);
-	if (peer && (is_reply || !flow_expired(set, r->p.tuple.proto, f, peer, sweeper->shorten)))
+	if (peer && (is_reply || !flow_expired(r->p.tuple.proto, f, peer, sweeper.shorten)))
 		return 0;
 	flow_end(r, is_reply);
-	sweeper->expired++;
+	sweeper.expired++;
 	return 0;
 }
 
@@ -62,28 +60,24 @@ __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
  * Live, and idle for so long that the flow may have expired; an answering entry, that nothing can have
  * kept it: the original entry is the one that tells.
  */
-static __always_inline int sweep_is_idle(enum family family, __u32 *tag,
-					 const struct sweeper *sweeper, __u32 now)
+static __always_inline int sweep_is_idle(enum family family, __u32 *tag, __u32 now)
 {
 	const struct flow *f = bucket_flow(family, tag);
 
 	return *tag & BUCKET_LIVE &&
-	       now - f->used > (f->flags & FLOW_REPLY ? sweeper->longest : sweeper->least);
+	       now - f->used > (f->flags & FLOW_REPLY ? sweeper.longest : sweeper.least);
 }
 
 /* A few buckets from there on. How many flows were looked at. */
 static __always_inline int sweep_step_of(enum family family, __u32 from)
 {
-	const struct sweeper *sweeper = sweeper_get();
 	__u32 now = jiffies_now(), *tag;
 	int looked_at = 0;
 
-	if (!sweeper)
-		return 0;
 #pragma clang loop unroll(disable)
 	for (__u32 i = 0; i < SWEEP_STEP; i++) {
 		tag = bucket_tag(family, from + i);
-		if (tag && unlikely(sweep_is_idle(family, tag, sweeper, now))) {
+		if (tag && unlikely(sweep_is_idle(family, tag, now))) {
 			sweep_flow(family, from + i);
 			looked_at++;
 		}
@@ -104,20 +98,18 @@ __attribute__((noinline)) int sweep6_step(__u32 from)
 /* One mapping, likewise: those that nobody has held for a while end. */
 __attribute__((noinline)) int sweep_mapping(void)
 {
-	struct sweeper *sweeper = sweeper_get();
-	const struct settings *set = settings_get();
 	struct request *r = request_get();
 	struct mapping *m;
 
-	if (!sweeper || !set || !r || bpf_map_pop_elem(&mapping_queue, &r->mapping_key))
+	if (!r || bpf_map_pop_elem(&mapping_queue, &r->mapping_key))
 		return 1;
 	m = bpf_map_lookup_elem(&mappings, &r->mapping_key);
 	if (m &&
-	    (m->flows || jiffies_now() - m->idle < MAPPING_QUARANTINE_SECONDS * set->hz ||
+	    (m->flows || jiffies_now() - m->idle < MAPPING_QUARANTINE_SECONDS * settings.hz ||
 	     mapping_end(r, m)) &&
 	    !bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY))
 		return 0;
-	__sync_fetch_and_add(&sweeper->mappings, -1);
+	__sync_fetch_and_add(&sweeper.mappings, -1);
 	return 0;
 }
 
@@ -130,39 +122,38 @@ __attribute__((noinline)) int sweep_mappings(void)
 	return 0;
 }
 
-static __always_inline __u32 sweep_longest(const struct settings *set)
+static __always_inline __u32 sweep_longest(void)
 {
 	__u32 longest = 0;
 
 	for (int i = 0; i < TIMEOUT_COUNT; i++)
-		if (set->timeout[i] > longest)
-			longest = set->timeout[i];
+		if (settings.timeout[i] > longest)
+			longest = settings.timeout[i];
 	return longest;
 }
 
 /* From where the last tick has come to, as far as one may go, and no further than the table's end. */
-static __always_inline void sweep_family(struct sweeper *sweeper, enum family family)
+static __always_inline void sweep_family(enum family family)
 {
-	const struct settings *set = settings_get();
-	__s64 flows = sweeper->flows[family]; /* one may end before it is counted */
-	__u32 at = sweeper->at[family], idle = 0, most = SWEEP_IDLE_FLOWS;
+	__s64 flows = sweeper.flows[family]; /* one may end before it is counted */
+	__u32 at = sweeper.at[family], idle = 0, most = SWEEP_IDLE_FLOWS;
 
-	if (!set || flows <= 0)
+	if (flows <= 0)
 		return;
-	sweeper->shorten = 0;
-	if (flows > set->flow_max - set->flow_max / 8) {
-		sweeper->shorten = SWEEP_SHORTEN;
+	sweeper.shorten = 0;
+	if (flows > settings.flow_max - settings.flow_max / 8) {
+		sweeper.shorten = SWEEP_SHORTEN;
 		most = SWEEP_RUSH;
 	}
-	sweeper->least = set->timeout_least >> sweeper->shorten;
-	sweeper->longest = sweep_longest(set);
+	sweeper.least = settings.timeout_least >> sweeper.shorten;
+	sweeper.longest = sweep_longest();
 	for (__u32 i = 0; i < SWEEP_STEPS && idle < most; i++) {
 		idle += family == FAMILY_IP4 ? sweep4_step(at) : sweep6_step(at);
 		at += SWEEP_STEP;
-		if (at >= flow_buckets(set->flow_max))
+		if (at >= flow_buckets(settings.flow_max))
 			break;
 	}
-	sweeper->at[family] = at < flow_buckets(set->flow_max) ? at : 0;
+	sweeper.at[family] = at < flow_buckets(settings.flow_max) ? at : 0;
 }
 
 /* How many of so many mappings to look at in one tick. */
@@ -186,32 +177,30 @@ static __always_inline __u32 sweep_slice(__u64 keys)
 static long sweep_held(void *map, struct held_key *key, struct held *held,
 		       void *context __attribute__((unused)))
 {
-	const struct settings *set = settings_get();
-
-	if (set && jiffies_now() - held->seen > HELD_SECONDS * set->hz)
+	if (jiffies_now() - held->seen > HELD_SECONDS * settings.hz)
 		bpf_map_delete_elem(map, key);
 	return 0;
 }
 
 static int sweep_tick(void *map __attribute__((unused)), __u32 *zero __attribute__((unused)),
-		      struct sweeper *sweeper)
+		      struct sweep_timer *timer)
 {
 	__u64 next = SWEEP_IDLE_NS;
 	__u32 count;
 
-	if (sweeper->flows[FAMILY_IP4] || sweeper->flows[FAMILY_IP6] || sweeper->mappings)
+	if (sweeper.flows[FAMILY_IP4] || sweeper.flows[FAMILY_IP6] || sweeper.mappings)
 		next = SWEEP_TICK_NS;
-	if (!(sweeper->ticks++ % SWEEP_HELD_TICKS))
+	if (!(sweeper.ticks++ % SWEEP_HELD_TICKS))
 		bpf_for_each_map_elem(&held_fragments, sweep_held, NULL, 0);
-	sweeper->tick_ns = bpf_ktime_get_ns();
-	sweeper->tick_jiffies = jiffies_now();
-	sweep_family(sweeper, FAMILY_IP4);
-	sweep_family(sweeper, FAMILY_IP6);
-	count = sweep_slice(sweeper->mappings);
+	sweeper.tick_ns = bpf_ktime_get_ns();
+	sweeper.tick_jiffies = jiffies_now();
+	sweep_family(FAMILY_IP4);
+	sweep_family(FAMILY_IP6);
+	count = sweep_slice(sweeper.mappings);
 	for (__u32 i = 0; i < SWEEP_MAPPINGS_MAX && i < count; i += SWEEP_BATCH)
 		if (sweep_mappings())
 			break;
-	bpf_timer_start(&sweeper->timer, next, 0);
+	bpf_timer_start(&timer->timer, next, 0);
 	return 0;
 }
 
@@ -238,17 +227,18 @@ int flow_forget(struct __sk_buff *skb)
 SEC("tc")
 int sweep_start(struct __sk_buff *skb __attribute__((unused)))
 {
-	struct sweeper *sweeper = sweeper_get();
+	__u32 zero = 0;
+	struct sweep_timer *timer = bpf_map_lookup_elem(&sweep_timers, &zero);
 
-	if (!sweeper)
+	if (!timer)
 		return 1;
-	if (bpf_timer_init(&sweeper->timer, &sweepers, CLOCK_MONOTONIC))
+	if (bpf_timer_init(&timer->timer, &sweep_timers, CLOCK_MONOTONIC))
 		return 2;
-	if (bpf_timer_set_callback(&sweeper->timer, sweep_tick))
+	if (bpf_timer_set_callback(&timer->timer, sweep_tick))
 		return 3;
-	sweeper->tick_ns = bpf_ktime_get_ns();
-	sweeper->tick_jiffies = jiffies_now();
-	return bpf_timer_start(&sweeper->timer, SWEEP_TICK_NS, 0) ? 4 : 0;
+	sweeper.tick_ns = bpf_ktime_get_ns();
+	sweeper.tick_jiffies = jiffies_now();
+	return bpf_timer_start(&timer->timer, SWEEP_TICK_NS, 0) ? 4 : 0;
 }
 
 #endif

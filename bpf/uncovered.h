@@ -23,10 +23,9 @@ static __always_inline const struct ruleset *ruleset_simple(const struct packet 
 /* May it be for an outside endpoint that is mapped? */
 static __always_inline int may_be_mapped(const struct packet *p)
 {
-	const struct sweeper *sweeper = sweeper_get();
 	struct request *r;
 
-	if (sweeper && !sweeper->mappings)
+	if (!sweeper.mappings)
 		return 0;
 	r = request_get();
 	if (!r)

@@ -4,7 +4,7 @@
 #define XFWD_BOUNDS_H
 
 /* Version of everything pinned: bump it when a map's key, value or meaning changes. */
-#define XFWD_LAYOUT              12
+#define XFWD_LAYOUT              13
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */
 #define XFWD_FLOWS_MIN           64

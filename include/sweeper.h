@@ -10,8 +10,11 @@
 
 #include "flow.h"
 
-struct sweeper {
+struct sweep_timer {
 	struct bpf_timer timer; /* reads as zero in user space */
+};
+
+struct sweeper {
 	__u64 flows[FAMILY_COUNT];
 	__u64 mappings; /* keys of them in their queue */
 	__u64 looked_at; /* flows that were idle for a while */
@@ -25,6 +28,6 @@ struct sweeper {
 	__u32 longest;
 };
 
-_Static_assert(sizeof(struct sweeper) == 96, "no hidden padding");
+_Static_assert(sizeof(struct sweeper) == 80, "no hidden padding");
 
 #endif

@@ -206,7 +206,7 @@ static int state_follow(struct service *s)
 	char path[PATH_MAX];
 	int err;
 
-	pins_path(path, s->pins.dir, "maps/hop_leases");
+	pins_path(path, s->pins.dir, "maps/hop_lease");
 	if (stat(path, &st))
 		st.st_ino = 0;
 	if (st.st_ino == s->state_inode)

@@ -176,7 +176,7 @@ int flows_count(const struct state *state, __u64 *count)
 {
 	struct sweeper sweeper;
 	__u32 zero = 0;
-	int err = bpf_map_lookup_elem(state->map[MAP_sweepers], &zero, &sweeper);
+	int err = bpf_map_lookup_elem(state->map[MAP_sweeper], &zero, &sweeper);
 
 	*count = err ? 0 : sweeper.flows[FAMILY_IP4] + sweeper.flows[FAMILY_IP6];
 	return err;

@@ -14,7 +14,7 @@
  */
 int jiffies_read(const struct state *state, __u32 hz, __u32 *now)
 {
-	int map = state->map[MAP_sweepers], err;
+	int map = state->map[MAP_sweeper], err;
 	struct sweeper first, again;
 	struct timespec ts;
 	__u32 zero = 0;

@@ -18,7 +18,7 @@ static int lease_write(const struct lease *lease)
 {
 	__u32 zero = 0;
 
-	return bpf_map_update_elem(lease->state->map[MAP_hop_leases], &zero, &lease->value,
+	return bpf_map_update_elem(lease->state->map[MAP_hop_lease], &zero, &lease->value,
 				   BPF_ANY);
 }
 
@@ -37,7 +37,7 @@ int lease_begin(struct lease *lease, const struct state *state)
 	if (err)
 		return err;
 	lease->hz = settings.hz;
-	err = bpf_map_lookup_elem(state->map[MAP_hop_leases], &zero, &lease->value);
+	err = bpf_map_lookup_elem(state->map[MAP_hop_lease], &zero, &lease->value);
 	if (!err)
 		err = jiffies_read(lease->state, lease->hz, &lease->value.until);
 	return err ? err : lease_change(lease);

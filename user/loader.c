@@ -15,9 +15,12 @@
 #include <unistd.h>
 
 #include "bucket.h"
+#include "flow_ports.h"
 #include "msg.h"
+#include "next_hop.h"
 #include "records.h"
 #include "state.h"
+#include "sweeper.h"
 #include "task.h"
 #include "xfwd.skel.h"
 
@@ -94,23 +97,32 @@ static int write_settings(const struct xfwd_bpf *skel, const struct options *opt
 	value.running.next_slot = 1;
 	err = bpf_map_update_elem(bpf_map__fd(skel->maps.running), &zero, &value, BPF_ANY);
 	return err ? err
-		   : bpf_map_update_elem(bpf_map__fd(skel->maps.settings), &zero, &settings,
+		   : bpf_map_update_elem(bpf_map__fd(skel->maps.data_settings), &zero, &settings,
 					 BPF_ANY);
+}
+
+/* The name that a map is pinned under: its own, or its only variable's. */
+static const char *map_name(const struct bpf_map *map)
+{
+	static const char variable[] = ".data.";
+	const char *name = bpf_map__name(map);
+
+	return strncmp(name, variable, strlen(variable)) ? name : name + strlen(variable);
 }
 
 static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 {
 	char path[PATH_MAX];
-	int err = 0;
+	struct bpf_map *map;
 
-#define PIN_MAP(name) \
-	if (!err) { \
-		pins_path(path, pins->loading, "maps/%s", #name); \
-		err = bpf_obj_pin(bpf_map__fd(skel->maps.name), path) ? -errno : 0; \
+	bpf_object__for_each_map(map, skel->obj) {
+		if (!state_has_map(map_name(map)))
+			continue;
+		pins_path(path, pins->loading, "maps/%s", map_name(map));
+		if (bpf_obj_pin(bpf_map__fd(map), path))
+			return -errno;
 	}
-	STATE_MAPS(PIN_MAP)
-#undef PIN_MAP
-	return err;
+	return 0;
 }
 
 static int make_dirs(const struct pins *pins)
@@ -164,7 +176,7 @@ static int reuse_maps(const struct xfwd_bpf *skel, const char *dir)
 	int fd, err = 0;
 
 	bpf_object__for_each_map(map, skel->obj) {
-		pins_path(path, dir, "maps/%s", bpf_map__name(map));
+		pins_path(path, dir, "maps/%s", map_name(map));
 		fd = bpf_obj_get(path);
 		if (fd < 0)
 			continue;

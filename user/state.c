@@ -24,6 +24,14 @@ static const char *const map_names[MAP_COUNT] = {
 #undef STATE_MAP_NAME
 };
 
+bool state_has_map(const char *name)
+{
+	for (size_t i = 0; i < MAP_COUNT; i++)
+		if (!strcmp(map_names[i], name))
+			return true;
+	return false;
+}
+
 __u64 state_netns_cookie(void)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);

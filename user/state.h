@@ -28,14 +28,15 @@
 	X(ports) \
 	X(tx_ports) \
 	X(tx_ports_generic) \
-	X(hop_leases) \
+	X(hop_lease) \
 	X(hops_in_use) \
 	X(rulesets) \
 	X(rule_indexes) \
 	X(rule_counters) \
 	X(verdict_counters) \
 	X(flow_ports) \
-	X(sweepers) \
+	X(sweeper) \
+	X(sweep_timers) \
 	X(rule_records) \
 	X(running) \
 	X(attachments) \
@@ -77,6 +78,8 @@ void state_close(struct state *state);
 int state_config(const struct state *state, struct config *config);
 /* SO_NETNS_COOKIE of the namespace this process is in; 0 where the kernel has none (before 5.14). */
 __u64 state_netns_cookie(void);
+/* Is there a pinned map of that name? */
+bool state_has_map(const char *name);
 int state_settings(const struct state *state, struct settings *settings);
 /* The map in that place of a map of maps: a descriptor to close, or -errno. */
 int state_inner(const struct state *state, enum state_map outer, __u32 at);

@@ -45,7 +45,7 @@ def sweep(bench, row, title, flows):
         if used < 0.99 * flows:
             raise BenchError(f"only {used} of {flows} flows could be made")
         time.sleep(2)
-        got = json.loads(run([f"{PROGRAMS}/ticks", f"{PINS}/{hosts.edge}/maps/sweepers", str(seconds)]))
+        got = json.loads(run([f"{PROGRAMS}/ticks", f"{PINS}/{hosts.edge}/maps/sweep_timers", str(seconds)]))
         if flows_used(hosts) != used:
             raise BenchError("flows ended meanwhile")
     took = [nanoseconds / 1000 for nanoseconds in got["took"]]

@@ -235,8 +235,8 @@ confirmed_before() {
 }
 
 generation() {
-	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/hop_leases" key 0 0 0 0 |
-		jq .formatted.value.generation
+	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/hop_lease" key 0 0 0 0 |
+		jq '.. | .generation? // empty'
 }
 
 tcp_streams() {
