@@ -28,15 +28,24 @@ static __always_inline void rule_count_packet(__u32 slot, __u32 bytes)
 	}
 }
 
-static __always_inline void rule_count_flow(__u32 slot)
+/* The same, where it is rare: a function of its own, so that programs are shorter. */
+__attribute__((noinline)) int rule_count(__u32 slot, __u32 bytes)
 {
-	struct rule_counter *counter;
+	rule_count_packet(slot, bytes);
+	return 0;
+}
 
-	if (!slot)
-		return;
-	counter = rule_counter(slot);
+/* A flow under these rules. */
+__attribute__((noinline)) int rule_count_flow(__u32 in, __u32 out)
+{
+	struct rule_counter *counter = in ? rule_counter(in) : NULL;
+
 	if (counter)
 		counter->flows++;
+	counter = out ? rule_counter(out) : NULL;
+	if (counter)
+		counter->flows++;
+	return 0;
 }
 
 static __always_inline void verdict_count(const struct packet *p, enum verdict verdict)

@@ -29,7 +29,7 @@ static __always_inline enum verdict judge_stage(void *ctx, struct request *r,
 	if (!rule || rule->kind == RULE_ACCEPT)
 		return VERDICT_CONTINUE;
 	if (rule->kind == RULE_DROP) {
-		rule_count_packet(rule->slot, p->l3_length);
+		rule_count(rule->slot, p->l3_length);
 		return VERDICT_DROP_RULE;
 	}
 	*slot = rule->slot;
@@ -94,8 +94,7 @@ static __always_inline void flow_reopen(const struct packet *p, struct flow *f, 
 		return;
 	f->seen &= ~TCP_SEEN;
 	peer->seen &= ~TCP_SEEN;
-	rule_count_flow(f->rule_in);
-	rule_count_flow(f->rule_out);
+	rule_count_flow(f->rule_in, f->rule_out);
 }
 
 /* How far an RST may be ahead of what its receiver has acknowledged last: so many times 64 KiB. */

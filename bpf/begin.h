@@ -74,7 +74,7 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 {
 	enum verdict verdict = begin_tracked(ctx);
 
-	rule_count_packet(rule->slot, r->p.l3_length);
+	rule_count(rule->slot, r->p.l3_length);
 	return verdict == VERDICT_PASS_NO_RULE ? VERDICT_PASS_ACCEPT : verdict;
 }
 
@@ -91,11 +91,11 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 	} else {
 		rule = rule_find(&r->p, &r->want, STAGE_OUT, r->p.hop.ifindex);
 		if (rule && rule->kind == RULE_DROP) {
-			rule_count_packet(rule->slot, r->p.l3_length);
+			rule_count(rule->slot, r->p.l3_length);
 			return VERDICT_DROP_RULE;
 		}
 		if (rule && rule->kind == RULE_ACCEPT) {
-			rule_count_packet(rule->slot, r->p.l3_length);
+			rule_count(rule->slot, r->p.l3_length);
 			rule = NULL;
 		}
 	}
@@ -236,7 +236,7 @@ static __always_inline enum verdict begin_ingress(void *ctx, struct request *r, 
 		return begin_uncovered(ctx, r, xdp);
 	switch (rule->kind) {
 	case RULE_DROP:
-		rule_count_packet(rule->slot, r->p.l3_length);
+		rule_count(rule->slot, r->p.l3_length);
 		return VERDICT_DROP_RULE;
 	case RULE_DNAT:
 	case RULE_REDIRECT:
@@ -284,8 +284,8 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	const struct rule_action *rule;
 	enum verdict verdict;
 
-	flow_key_reverse(&p->tuple, &r->back);
-	if (p->shape & PACKET_PORTS && request_flow(r, &r->back))
+	flow_key_reverse(&p->tuple, &r->sought);
+	if (p->shape & PACKET_PORTS && bucket_find() >= 0)
 		return p->shape & PACKET_LOCAL ? begin_aside(r) : VERDICT_PASS_DONE;
 	rule = rule_find(p, &p->tuple, STAGE_OUT, p->ifindex);
 	if (!rule && may_be_covered(r))
@@ -295,7 +295,7 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	if (rule->kind == RULE_ACCEPT)
 		return begin_accepted(skb, r, rule);
 	if (rule->kind == RULE_DROP) {
-		rule_count_packet(rule->slot, p->l3_length);
+		rule_count(rule->slot, p->l3_length);
 		return VERDICT_DROP_RULE;
 	}
 	if (stays_on_link(&p->tuple))

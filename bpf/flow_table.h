@@ -53,11 +53,13 @@ static __always_inline struct flow *request_flow(struct request *r, const struct
 	return request_entry(r, bucket_find());
 }
 
-/* Which bucket has r->sought; and sets r->peer to the other key of its flow. */
-__attribute__((noinline)) int bucket_find_pair(void)
+/*
+ * Sets r->peer to the other key of the flow that has r->sought in that bucket. Not within bucket_find(),
+ * for the stack's sake.
+ */
+__attribute__((noinline)) int bucket_peer(int at)
 {
 	struct request *r = request_get();
-	int at = bucket_find();
 	struct flow_bucket4 *b4;
 	struct flow_bucket6 *b6;
 
@@ -65,16 +67,20 @@ __attribute__((noinline)) int bucket_find_pair(void)
 		return BUCKET_NONE;
 	if (r->sought.family == FAMILY_IP4) {
 		b4 = bucket4_at(at);
-		if (!b4)
-			return BUCKET_NONE;
-		flow_peer_key4(&b4->entry, &r->sought, &r->peer);
+		if (b4)
+			flow_peer_key4(&b4->entry, &r->sought, &r->peer);
 		return at;
 	}
 	b6 = bucket6_at(at);
-	if (!b6)
-		return BUCKET_NONE;
-	flow_peer_key6(&b6->entry, &r->sought, &r->peer);
+	if (b6)
+		flow_peer_key6(&b6->entry, &r->sought, &r->peer);
 	return at;
+}
+
+/* Which bucket has r->sought, or BUCKET_NONE; and sets r->peer. */
+static __always_inline int bucket_find_pair(void)
+{
+	return bucket_peer(bucket_find());
 }
 
 /* The entry under a key, and r->peer set to the other key of its flow. */

@@ -119,8 +119,9 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 
 	if (!f->hop_generation || f->hop_generation != lease_generation(packet_now(p), settings.hz))
 		return 0;
-	if (!packet_is_xdp(p) && p->l3_offset != ETH_HLEN)
-		return 0; /* it needs a link-layer header, which takes the gateway */
+	/* it needs a link-layer header, which takes the gateway; or an answer, which takes the request */
+	if (!packet_is_xdp(p) && (p->l3_offset != ETH_HLEN || p->ttl <= 1))
+		return 0;
 	port = bpf_map_lookup_elem(&ports, &at);
 	if (!port || !port->ifindex || p->route_length > port->mtu)
 		return 0;

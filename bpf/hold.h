@@ -250,12 +250,15 @@ static __always_inline int limit_hold(struct request *r)
 	return 0;
 }
 
-static __always_inline void limit_release(struct request *r, __u32 slot, const __be32 addr[4])
+/* Of the flow whose original key is r->key, under the rule in that slot. */
+__attribute__((noinline)) int limit_release(__u32 slot)
 {
-	struct source *s = slot ? source_get(r, slot, addr, 0) : NULL;
+	struct request *r = request_get();
+	struct source *s = slot && r ? source_get(r, slot, r->key.saddr, 0) : NULL;
 
 	if (s && s->flows)
 		__sync_fetch_and_add(&s->flows, -1);
+	return 0;
 }
 
 /*
@@ -286,8 +289,8 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 		mapping_release(&r->mapping_key);
 	}
 	if (flags & FLOW_LIMITED) {
-		limit_release(r, r->rule_in, r->key.saddr);
-		limit_release(r, r->rule_out, r->key.saddr);
+		limit_release(r->rule_in);
+		limit_release(r->rule_out);
 	}
 	return 0;
 }

@@ -133,8 +133,7 @@ static __always_inline enum verdict ingress_half(struct packet *p, const struct 
 {
 	__be32 daddr = ((const struct flow4 *)f)->daddr;
 
-	if (!request_new(p) || fragment_note_half(packet_skb(p), daddr) ||
-	    rewrite_destination(p, daddr))
+	if (fragment_note_half(packet_skb(p), daddr) || rewrite_destination(p, daddr))
 		return VERDICT_DROP_ERROR;
 	packet_skb(p)->tc_index = TC_INDEX_HALF;
 	return VERDICT_DELIVER;
@@ -173,8 +172,6 @@ static __always_inline enum verdict egress_half(struct packet *p)
 static __always_inline enum verdict ingress_answer(struct packet *p, enum verdict verdict,
 						   int *action)
 {
-	if (!request_new(p))
-		return VERDICT_DROP_ERROR;
 	*action = answer_send(packet_skb(p), verdict == VERDICT_ANSWER_TTL ? ANSWER_TIME_EXCEEDED
 									   : ANSWER_TOO_BIG);
 	if (*action != TC_ACT_SHOT)
@@ -211,6 +208,28 @@ static __always_inline void ingress_route(struct packet *p, struct flow *f)
 	p->hop.smac = r->p.hop.smac;
 }
 
+/*
+ * Where a packet that has a flow goes: on (VERDICT_CONTINUE), to the stack, translated or not
+ * (VERDICT_DELIVER, VERDICT_PASS_TRACKED), all of which are yet to be done; or another verdict, which is
+ * done with.
+ */
+static __always_inline enum verdict ingress_way(struct packet *p, struct flow *f, int *action)
+{
+	enum verdict verdict;
+
+	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT)))
+		return VERDICT_PASS_TRACKED;
+	if (!(f->flags & FLOW_TO_LOCAL))
+		ingress_route(p, f);
+	if (packet_is_xdp(p))
+		return forward_xdp_possible(p) && forward_xdp_fits(p) ? VERDICT_CONTINUE
+								      : VERDICT_PASS_TO_TC;
+	verdict = ingress_exception(p, f);
+	if (unlikely(verdict == VERDICT_ANSWER_TTL || verdict == VERDICT_ANSWER_MTU))
+		return ingress_answer(p, verdict, action);
+	return verdict;
+}
+
 static __always_inline enum verdict ingress(struct packet *p, int *action)
 {
 	enum verdict verdict;
@@ -219,27 +238,16 @@ static __always_inline enum verdict ingress(struct packet *p, int *action)
 	verdict = flow_lookup(p, &f);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
-	if (!(f->flags & (FLOW_SNAT | FLOW_DNAT))) {
-		if (!packet_is_xdp(p))
-			flow_account(p, f);
-		return tracked_rewrite(p) ? VERDICT_DELIVER : VERDICT_PASS_TRACKED;
-	}
-	if (!(f->flags & FLOW_TO_LOCAL))
-		ingress_route(p, f);
-	if (packet_is_xdp(p)) {
-		if (!forward_xdp_possible(p) || !forward_xdp_fits(p))
-			return VERDICT_PASS_TO_TC;
-	} else {
-		verdict = ingress_exception(p, f);
-		if (unlikely(verdict == VERDICT_ANSWER_TTL || verdict == VERDICT_ANSWER_MTU))
-			return ingress_answer(p, verdict, action);
-		if (verdict != VERDICT_CONTINUE && verdict != VERDICT_DELIVER)
-			return verdict;
-	}
+	verdict = ingress_way(p, f, action);
+	if (verdict != VERDICT_CONTINUE &&
+	    (packet_is_xdp(p) || (verdict != VERDICT_DELIVER && verdict != VERDICT_PASS_TRACKED)))
+		return verdict;
 	if (!packet_is_xdp(p) && packet_is_ip4(p) && p->hop.route == ROUTE_TOO_BIG &&
 	    verdict == VERDICT_DELIVER && f->flags & FLOW_SNAT)
 		return ingress_half(p, f);
 	flow_account(p, f);
+	if (verdict == VERDICT_PASS_TRACKED)
+		return tracked_rewrite(p) ? VERDICT_DELIVER : VERDICT_PASS_TRACKED;
 	if (verdict == VERDICT_DELIVER)
 		return rewrite(p, f, 0) ? rewrite_failed(p) : VERDICT_DELIVER;
 	if (rewrite(p, f, 1))

@@ -248,7 +248,8 @@ __attribute__((noinline)) int flow_leave_mapping(void)
 	if (!r)
 		return 0;
 	flow_key_reverse(&r->want, &r->key);
-	if (!request_pair(r, &r->key) || key_equal(&r->peer, &r->p.tuple))
+	r->sought = r->key;
+	if (bucket_find_pair() < 0 || key_equal(&r->peer, &r->p.tuple))
 		return 0;
 	mapping_release(&r->mapping_key);
 	r->mapping = MAPPING_NONE;
@@ -325,20 +326,21 @@ __attribute__((noinline)) int flow_appears(void)
 {
 	struct request *r = request_get();
 
-	return r && request_flow(r, &r->p.tuple);
+	if (!r)
+		return 0;
+	r->sought = r->p.tuple;
+	return bucket_find() >= 0;
 }
 
 /* Has another CPU begun to make the packet's flow? The answering entry comes first. */
 __attribute__((noinline)) int flow_is_coming(void)
 {
 	struct request *r = request_get();
-	const struct flow *f;
 
 	if (!r)
 		return 0;
-	flow_key_reverse(&r->want, &r->key);
-	f = request_pair(r, &r->key);
-	return f && key_equal(&r->peer, &r->p.tuple);
+	flow_key_reverse(&r->want, &r->sought);
+	return bucket_find_pair() >= 0 && key_equal(&r->peer, &r->p.tuple);
 }
 
 #define AWAIT_ROUNDS 64 /* many times what it takes from the first entry to the second */
@@ -377,8 +379,7 @@ __attribute__((noinline)) int flow_made(void)
 	if (r->mapping != MAPPING_NONE && r->outside.filter & RULE_FILTER_ADDRESS)
 		permit_add(r);
 	r->claimed = 1;
-	rule_count_flow(r->rule_in);
-	rule_count_flow(r->rule_out);
+	rule_count_flow(r->rule_in, r->rule_out);
 	return FLOW_CLAIMED;
 }
 

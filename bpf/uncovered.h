@@ -57,8 +57,8 @@ static __always_inline int egress_is_uncovered(const struct packet *p, const str
 	r = request_get();
 	if (!r)
 		return 0;
-	flow_key_reverse(&p->tuple, &r->back);
-	return !request_flow(r, &r->back);
+	flow_key_reverse(&p->tuple, &r->sought);
+	return bucket_find() < 0;
 }
 
 /* No flow has the packet. */
