@@ -115,7 +115,7 @@ needed() {
 ruleset_id() { # of the map, and which of the two is in force
 	bpftool -j map dump pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/rulesets"
 	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" key 0 0 0 0 |
-		jq '.formatted.value.generation % 2'
+		jq '[.. | .generation? // empty][0] % 2'
 }
 
 apply_keeps() { # handles, counters and flows of rules that stay

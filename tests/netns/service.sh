@@ -308,7 +308,7 @@ attached() { # HOW-MANY
 
 rules_generation() {
 	bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" key 0 0 0 0 |
-		jq .formatted.value.generation
+		jq '.. | .generation? // empty'
 }
 
 same_index() { # one that has the index of the one before, made before anyone could look
