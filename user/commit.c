@@ -104,9 +104,10 @@ struct attaching {
 	const struct pins *pins;
 	const struct config *config;
 	struct netdevs *devs;
-	unsigned int *fresh; /* interfaces that it attached, to be detached again on failure */
-	size_t count;
+	int *before; /* of each device: the mode that it was asked to have, or MODE_NONE */
 };
+
+#define MODE_NONE (-1) /* not attached */
 
 /*
  * Interfaces whose mode changes let go of XDP first, all of them: those over one device have one mode
@@ -121,8 +122,8 @@ static int leave_modes(const struct attaching *at)
 		const struct netdev *dev = &at->devs->list[i];
 		int mode = wanted_mode(at->config, dev->name);
 
-		if (mode >= 0 && !attachment_get(at->state, dev->ifindex, &attachment) &&
-		    attachment.carrier && mode != attachment.wanted)
+		if (mode >= 0 && at->before[i] != MODE_NONE && mode != at->before[i] &&
+		    !attachment_get(at->state, dev->ifindex, &attachment) && attachment.carrier)
 			err = attach_without_xdp(at->state, at->pins, dev->ifindex);
 	}
 	if (err)
@@ -130,29 +131,59 @@ static int leave_modes(const struct attaching *at)
 	return err;
 }
 
+static int note_modes(struct attaching *at)
+{
+	struct attachment attachment;
+
+	at->before = calloc(at->devs->count + 1, sizeof(*at->before));
+	if (!at->before)
+		return -ENOMEM;
+	for (size_t i = 0; i < at->devs->count; i++)
+		at->before[i] = attachment_get(at->state, at->devs->list[i].ifindex, &attachment)
+					? MODE_NONE
+					: attachment.wanted;
+	return 0;
+}
+
 /* Prints what is wrong. */
 static int attach_wanted(void *context)
 {
 	struct attaching *at = context;
-	struct attachment attachment;
 	int mode, err;
 
-	at->fresh = calloc(at->devs->count + 1, sizeof(*at->fresh));
-	if (!at->fresh)
-		return -ENOMEM;
-	err = leave_modes(at);
+	err = note_modes(at);
+	if (!err)
+		err = leave_modes(at);
 	for (size_t i = 0; i < at->devs->count && !err; i++) {
-		const struct netdev *dev = &at->devs->list[i];
-		bool before = !attachment_get(at->state, dev->ifindex, &attachment);
-
-		mode = wanted_mode(at->config, dev->name);
-		if (mode < 0)
-			continue;
-		err = attach_interface(at->state, at->pins, at->devs, dev, mode);
-		if (!err && !before)
-			at->fresh[at->count++] = dev->ifindex;
+		mode = wanted_mode(at->config, at->devs->list[i].name);
+		if (mode >= 0)
+			err = attach_interface(at->state, at->pins, at->devs, &at->devs->list[i],
+					       mode);
 	}
 	return err;
+}
+
+/*
+ * As before attach_wanted(). XDP is let go of everywhere before it is attached anywhere, for the reason
+ * above.
+ */
+static void attach_undo(const struct attaching *at)
+{
+	const struct netdevs *devs = at->devs;
+	int mode;
+
+	for (size_t i = 0; at->before && i < devs->count; i++) {
+		mode = wanted_mode(at->config, devs->list[i].name);
+		if (mode < 0 || mode == at->before[i])
+			continue;
+		if (at->before[i] == MODE_NONE)
+			detach_interface(at->state, at->pins, devs->list[i].ifindex);
+		else
+			attach_without_xdp(at->state, at->pins, devs->list[i].ifindex);
+	}
+	for (size_t i = 0; at->before && i < devs->count; i++)
+		if (at->before[i] != MODE_NONE && wanted_mode(at->config, devs->list[i].name) >= 0)
+			attach_interface(at->state, at->pins, devs, &devs->list[i], at->before[i]);
 }
 
 /* Those that the configuration does not name, and those that have gone. */
@@ -352,11 +383,11 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		err = settings_write(state, config);
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
-	for (size_t i = 0; i < at.count && err; i++)
-		detach_interface(state, pins, at.fresh[i]);
-	if (err)
+	if (err) {
+		attach_undo(&at);
 		ifaces_sync(state, devs); /* no packet is left to programs that are not there */
-	free(at.fresh);
+	}
+	free(at.before);
 	tables_free(&tables);
 	return err;
 }

@@ -210,6 +210,32 @@ refused_while_running() { # an apply that cannot attach leaves the old rules in 
 	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
 }
 
+mode_of() { # INTERFACE
+	xfwd status -j | jq -r ".interfaces[] | select(.name == \"$1\").mode"
+}
+
+modes_go_back() { # eth0 has changed its mode already when eth1, with another's XDP program, cannot
+	topology
+	their_program
+	http_server "$INSIDE" 8080
+	for mode in tc native generic; do
+		load <<-END
+			interface eth0 { mode $mode }
+			dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		END
+		ip -n "$EDGE" link set eth1 xdpdrv obj "$TMP/case/their.o" sec xdp
+		for other in generic native tc; do
+			[[ $other != "$mode" ]] || continue
+			printf 'interface eth0 { mode %s }\ninterface eth1 { mode native }\n' $other >"$TMP/case/conf"
+			equal status "$(status_of xfwd apply "$TMP/case/conf")" 1
+			equal "mode of eth0, $other for a moment" "$(mode_of eth0)" $mode
+			equal "mode of eth1" "$(mode_of eth1)" ""
+		done
+		equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+		ip -n "$EDGE" link set eth1 xdp off
+	done
+}
+
 one_interface() {
 	topology
 	use_it
@@ -271,6 +297,7 @@ once "and one that comes later" advertised_later
 each_mode "another program's tc filters stay" tc_of_others
 once "an occupied XDP hook" xdp_of_others
 once "an apply that cannot attach changes nothing" refused_while_running
+once "modes go back where an apply cannot attach" modes_go_back
 each_mode "down for one interface" one_interface
 each_mode "an interface disappears" interface_gone
 each_mode "kill -9 of the first apply" killed
