@@ -18,8 +18,7 @@ static int lease_write(const struct lease *lease)
 {
 	__u32 zero = 0;
 
-	return bpf_map_update_elem(lease->state->map[MAP_hop_lease], &zero, &lease->value,
-				   BPF_ANY);
+	return bpf_map_update_elem(lease->state->map[MAP_hop_lease], &zero, &lease->value, BPF_ANY);
 }
 
 static __u32 generation_after(__u32 generation)
