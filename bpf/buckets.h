@@ -17,8 +17,7 @@ static __always_inline struct flow_bucket4 *bucket4_at(__u32 at)
 
 static __always_inline struct flow_bucket6 *bucket6_at(__u32 at)
 {
-	__u32 zero = 0;
-	void *table = bpf_map_lookup_elem(&flows6, &zero);
+	void *table = late_map(&flows6);
 
 	return table ? bpf_map_lookup_elem(table, &at) : NULL;
 }

@@ -163,29 +163,35 @@ static __always_inline void mapping_make(struct request *r)
  */
 static __always_inline void permit_add(struct request *r)
 {
+	void *map = late_map(&permits);
 	__u32 *known, one = 1;
 
+	if (!map)
+		return;
 	r->permit_key.outside = r->outside_key;
 	r->permit_key.outside.port = r->want.sport;
 	__builtin_memcpy(r->permit_key.remote,
 			 r->flags & FLOW_MAPPED_BACK ? r->p.tuple.daddr : r->want.daddr,
 			 sizeof(r->permit_key.remote));
-	known = bpf_map_lookup_elem(&permits, &r->permit_key);
+	known = bpf_map_lookup_elem(map, &r->permit_key);
 	if (known)
 		__sync_fetch_and_add(known, 1);
 	else
-		bpf_map_update_elem(&permits, &r->permit_key, &one, BPF_NOEXIST);
+		bpf_map_update_elem(map, &r->permit_key, &one, BPF_NOEXIST);
 }
 
 static __always_inline void permit_remove(struct request *r, const __be32 remote[4])
 {
+	void *map = late_map(&permits);
 	__u32 *known;
 
+	if (!map)
+		return;
 	r->permit_key.outside = r->outside_key;
 	__builtin_memcpy(r->permit_key.remote, remote, sizeof(r->permit_key.remote));
-	known = bpf_map_lookup_elem(&permits, &r->permit_key);
+	known = bpf_map_lookup_elem(map, &r->permit_key);
 	if (known && __sync_fetch_and_add(known, -1) <= 1)
-		bpf_map_delete_elem(&permits, &r->permit_key);
+		bpf_map_delete_elem(map, &r->permit_key);
 }
 
 /* ---- limits ---- */
@@ -194,16 +200,19 @@ static __always_inline struct source *source_get(struct request *r, __u32 slot,
 						 const __be32 addr[4], int make)
 {
 	const struct source none = { 0 };
+	void *map = late_map(&sources);
 	struct source *s;
 
+	if (!map)
+		return NULL;
 	__builtin_memcpy(r->source_key.addr, addr, sizeof(r->source_key.addr));
 	r->source_key.slot = slot;
 	r->source_key.family = r->p.tuple.family;
-	s = bpf_map_lookup_elem(&sources, &r->source_key);
+	s = bpf_map_lookup_elem(map, &r->source_key);
 	if (s || !make)
 		return s;
-	bpf_map_update_elem(&sources, &r->source_key, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&sources, &r->source_key);
+	bpf_map_update_elem(map, &r->source_key, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(map, &r->source_key);
 }
 
 /* A second's worth at the most. Two CPUs at once may give one token twice. */

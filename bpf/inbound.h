@@ -66,13 +66,18 @@ __attribute__((noinline)) int hairpin_find(void)
 /* May the packet's source use the mapping? */
 static __always_inline int inbound_permitted(struct request *r, const struct outside *o)
 {
+	void *map;
+
 	if (o->filter & RULE_FILTER_NONE)
 		return 1;
 	if (!(o->filter & RULE_FILTER_ADDRESS))
 		return 0;
+	map = late_map(&permits);
+	if (!map)
+		return 0;
 	r->permit_key.outside = r->outside_key;
 	__builtin_memcpy(r->permit_key.remote, r->want.saddr, sizeof(r->permit_key.remote));
-	return bpf_map_lookup_elem(&permits, &r->permit_key) != NULL;
+	return bpf_map_lookup_elem(map, &r->permit_key) != NULL;
 }
 
 /* The mapping whose outside endpoint the packet is for, or NULL. */

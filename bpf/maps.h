@@ -89,20 +89,36 @@ struct {
 	__uint(value_size, sizeof(struct mapping_key));
 } mapping_queue SEC(".maps");
 
+/* How many flows a remote address has been let in by (__u32), made for the first rule that asks for it. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, XFWD_FLOWS_DEFAULT);
-	__type(key, struct permit_key);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_HASH);
+			__uint(map_flags, BPF_F_NO_PREALLOC);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(struct permit_key));
+			__uint(value_size, sizeof(__u32));
+		});
 } permits SEC(".maps");
 
-/* Bounded by forgetting who was seen longest ago: a flood of sources costs only their limits. */
+/*
+ * What sources with a limit have; made for the first rule that has one. Bounded by forgetting who was
+ * seen longest ago: a flood of sources costs only their limits.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, XFWD_SOURCES_MAX);
-	__type(key, struct source_key);
-	__type(value, struct source);
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_LRU_HASH);
+			__uint(max_entries, 1);
+			__uint(key_size, sizeof(struct source_key));
+			__uint(value_size, sizeof(struct source));
+		});
 } sources SEC(".maps");
 
 /* Bounded by forgetting the oldest: a flood of fragments costs only other fragments. */
@@ -276,6 +292,14 @@ struct {
 	__uint(key_size, XFWD_SYSCTL_PATH);
 	__uint(value_size, XFWD_SYSCTL_VALUE);
 } saved_sysctls SEC(".maps");
+
+/* What a map of maps has, once a rule has asked for it. */
+static __always_inline void *late_map(void *of)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(of, &zero);
+}
 
 static __always_inline const struct iface *iface_find(__u32 ifindex)
 {

@@ -11,7 +11,7 @@
 
 #include "attach.h"
 #include "compile.h"
-#include "flow_tables.h"
+#include "late_maps.h"
 #include "ifaces.h"
 #include "msg.h"
 #include "records.h"
@@ -345,10 +345,10 @@ static int make_ready(struct state *state, const struct config *config, const st
 
 static int provide_tables(const struct state *state, const struct config *config)
 {
-	int err = flow_tables_provide(state, config);
+	int err = late_maps_provide(state, config);
 
 	if (err)
-		msg_error("cannot make the flow table of IPv6: %s", strerror(-err));
+		msg_error("cannot make the tables that the rules ask for: %s", strerror(-err));
 	return err;
 }
 

@@ -200,21 +200,6 @@ uint8_t rule_address_family(const struct rule *rule)
 	return rule->to.prefix.family ? rule->to.prefix.family : rule->target.family;
 }
 
-unsigned int config_families(const struct config *config)
-{
-	const unsigned int all = 1U << FAMILY_IP4 | 1U << FAMILY_IP6;
-	unsigned int families = 0;
-
-	for (size_t i = 0; i < config->rule_count && families != all; i++) {
-		uint8_t family = config->rules[i].family;
-
-		families |= family == AF_INET    ? 1U << FAMILY_IP4
-			    : family == AF_INET6 ? 1U << FAMILY_IP6
-						 : all;
-	}
-	return families;
-}
-
 uint32_t rule_ports_out(const struct rule *rule)
 {
 	if ((rule->kind != RULE_SNAT && rule->kind != RULE_MASQUERADE) ||

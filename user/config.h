@@ -158,8 +158,6 @@ unsigned int family_bits(uint8_t family);
 uint8_t rule_address_family(const struct rule *rule);
 /* SETTING_PORTS_OUT…: of which families it is a source-NAT rule that matches ports. */
 uint32_t rule_ports_out(const struct rule *rule);
-/* Of which families its rules are, a bit each (1 << enum family). */
-unsigned int config_families(const struct config *config);
 /* Do the two say the same thing? Handle, slot and name do not count. */
 bool rule_equal(const struct rule *a, const struct rule *b);
 

@@ -9,7 +9,7 @@
 
 #include "attach.h"
 #include "compile.h"
-#include "flow_tables.h"
+#include "late_maps.h"
 #include "sysctl.h"
 
 /* Rules that may come to light when one goes, and pairs of entries: more are the long way's. */
@@ -117,7 +117,7 @@ static bool coming_needs_more(const struct state *state, const struct pins *pins
 
 	if (rule->ifname[0] && (!dev || !attach_is_complete(state, pins, dev)))
 		return true;
-	if (flow_tables_lack(state, rule->family))
+	if (late_maps_lack(state, rule))
 		return true;
 	return sysctl_is_needed(rule) || state->running.next_slot >= XFWD_RULES_MAX ||
 	       state->running.record_count >= XFWD_RULES_MAX ||

@@ -1,40 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Making and reading the flow tables. */
+/* Reading the flow tables. */
 #include "flow_tables.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-/* Only IPv6's comes late. */
-bool flow_tables_lack(const struct state *state, uint8_t family)
-{
-	int map = family == AF_INET ? -1 : state_inner(state, MAP_flows6, 0);
-
-	if (map >= 0)
-		close(map);
-	return map == -ENOENT;
-}
-
-int flow_tables_provide(const struct state *state, const struct config *config)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE | BPF_F_INNER_MAP);
-	__u32 zero = 0, buckets = flow_buckets(config->options.flows);
-	int err, map;
-
-	if (!(config_families(config) & 1U << FAMILY_IP6) || !flow_tables_lack(state, AF_INET6))
-		return 0;
-	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "flows6", sizeof(zero),
-			     sizeof(struct flow_bucket6), buckets, &opts);
-	if (map < 0)
-		return map;
-	err = bpf_map_update_elem(state->map[MAP_flows6], &zero, &map, BPF_ANY);
-	close(map);
-	return err;
-}
 
 static int array_open(struct shared_array *array, int map)
 {

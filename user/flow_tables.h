@@ -32,10 +32,6 @@ struct flow_tables {
 	struct shared_array halves4;
 };
 
-/* Is a table missing for a rule of that family (AF_…; AF_UNSPEC: of any)? */
-bool flow_tables_lack(const struct state *state, uint8_t family);
-/* Makes the table that the configuration's rules are the first to need. 0 or -errno. */
-int flow_tables_provide(const struct state *state, const struct config *config);
 /* 0 or -errno; to be closed in any case. */
 int flow_tables_open(struct flow_tables *tables, const struct state *state);
 void flow_tables_close(struct flow_tables *tables);

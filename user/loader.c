@@ -251,7 +251,6 @@ static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
 {
 	bpf_map__set_max_entries(skel->maps.mappings, flows);
 	bpf_map__set_max_entries(skel->maps.outsides, flows);
-	bpf_map__set_max_entries(skel->maps.permits, flows);
 	bpf_map__set_max_entries(skel->maps.mapping_queue, queue_room(flows));
 }
 
@@ -263,7 +262,6 @@ static int load_maps(struct xfwd_bpf **skel, const struct config *config)
 	if (!*skel)
 		return -errno;
 	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
-	/* IPv6's table comes later: see flow_tables_provide() */
 	bpf_map__set_max_entries((*skel)->maps.flows4, flow_buckets(config->options.flows));
 	bpf_map__set_max_entries((*skel)->maps.halves4, flow_buckets(config->options.flows));
 	size_mappings(*skel, config->options.flows);

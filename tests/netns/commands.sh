@@ -238,6 +238,29 @@ without_tcx() { # kernels before 6.6: clsact filters
 	in_ns "$EDGE" tc filter show dev eth0 ingress | grep -q tc_ingress
 }
 
+late() { # NAME: how many maps there are in that map of maps
+	bpftool -j map dump pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/$1" |
+		jq '[.[] | select(.value | type == "array")] | length'
+}
+
+maps_come_late() { # with the first rule that asks for one, and not before
+	topology
+	serve "$INSIDE" udp 0.0.0.0 5353
+	load <<-END
+		masquerade out eth0 from 10.0.0.0/24
+		dnat in eth0 udp to :53 -> 10.0.0.2:5353
+	END
+	equal "of limits, without any" "$(late sources)" 0
+	equal "of permits, without any" "$(late permits)" 0
+	xfwd add 'dnat in eth0 udp to :54 -> 10.0.0.2:5353 limit flows 1'
+	equal "of limits" "$(late sources)" 1
+	equal "within the limit" "$(ask "$OUTSIDE" udp 198.51.100.1 54 4321)" "198.51.100.2 4321 5353 hello"
+	equal "beyond it" "$(ask "$OUTSIDE" udp 198.51.100.1 54 4322 || true)" ""
+	equal "of another rule" "$(ask "$OUTSIDE" udp 198.51.100.1 53 4322)" "198.51.100.2 4322 5353 hello"
+	xfwd insert 1 'masquerade out eth0 from 10.0.0.3 filtering address-dependent'
+	equal "of permits" "$(late permits)" 1
+}
+
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
 once "changing one rule in place" in_place
@@ -247,5 +270,6 @@ once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
 once "100 000 rules" hundred_thousand
 once "modes change" modes_change
+once "maps come with the first rule that asks for them" maps_come_late
 each_mode "without TCX" without_tcx
 finish
