@@ -236,14 +236,19 @@ static __always_inline int source_affords(const struct request *r, struct source
 	return 1;
 }
 
-/* May the packet's source begin another flow under its rules? 0: yes, and it is counted. */
-static __always_inline int limit_hold(struct request *r)
+/*
+ * May the packet's source begin another flow under its rules, which have a limit? 0: yes, and it is
+ * counted. A function of its own, for room on the stack.
+ */
+__attribute__((noinline)) int limit_hold(void)
 {
-	const struct request_limit *limit = &r->limit;
+	struct request *r = request_get();
+	const struct request_limit *limit;
 	struct source *s;
 
-	if (!limit->flows && !limit->rate)
+	if (!r)
 		return 0;
+	limit = &r->limit;
 	s = source_get(r, limit->slot, r->p.tuple.saddr, 1);
 	if (!s)
 		return 0;

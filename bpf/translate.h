@@ -198,7 +198,7 @@ static __always_inline void translate_limit(struct request *r, const struct rule
 
 static __always_inline enum verdict translate_claim(struct request *r)
 {
-	if (limit_hold(r))
+	if ((r->limit.flows || r->limit.rate) && limit_hold())
 		return VERDICT_DROP_LIMIT;
 	switch (flow_create()) {
 	case FLOW_CLAIMED:
