@@ -110,14 +110,30 @@ static __always_inline void route_target(const struct packet *p, const struct fl
 		__builtin_memcpy(to->daddr, ((const struct flow6 *)f)->daddr, sizeof(to->daddr));
 }
 
+/*
+ * May it go to the other end of the veth at once? What has another's address goes the long way: there,
+ * the device sees whom the frame is for, and here it is for the other end itself.
+ */
+static __always_inline int peer_takes(__u32 port, __u16 generation, const struct link_address *dmac)
+{
+	const struct port_peer *peer = bpf_map_lookup_elem(&port_peers, &port);
+	struct link_address mac;
+
+	if (!peer || peer->generation != generation)
+		return 0;
+	mac = link_address_read(peer->mac);
+	return link_address_equal(&mac, dmac);
+}
+
 /* The next hop that the flow keeps, while it can be trusted and the packet fits. */
 static __always_inline int route_recall(struct packet *p, const struct flow *f)
 {
 	struct next_hop *hop = &p->hop;
 	const struct port *port;
 	__u32 at = f->port;
+	__u16 generation = f->hop_generation;
 
-	if (!f->hop_generation || f->hop_generation != lease_generation(packet_now(p), settings.hz))
+	if (!generation || generation != lease_generation(packet_now(p), settings.hz))
 		return 0;
 	/* it needs a link-layer header, which takes the gateway; or an answer, which takes the request */
 	if (!packet_is_xdp(p) && (p->l3_offset != ETH_HLEN || p->ttl <= 1))
@@ -131,6 +147,8 @@ static __always_inline int route_recall(struct packet *p, const struct flow *f)
 	hop->port_flags = port->flags;
 	hop->dmac = link_address_read(f->dmac);
 	hop->smac = link_address_read(port->mac);
+	if (!packet_is_xdp(p) && peer_takes(at, generation, &hop->dmac))
+		hop->port_flags |= IFACE_TO_PEER;
 	return 1;
 }
 
@@ -261,6 +279,19 @@ static __always_inline int forward_neighbour(const struct packet *p)
 }
 
 /*
+ * As if the other end of the veth had received it. Where it crosses to the other namespace, the kernel
+ * (6.18) takes off all that the packet was here, but for what programs before this one may have set.
+ */
+static __always_inline int forward_peer(const struct packet *p)
+{
+	struct __sk_buff *skb = packet_skb(p);
+
+	skb->mark = 0;
+	skb->priority = 0;
+	return bpf_redirect_peer(p->hop.ifindex, 0);
+}
+
+/*
  * tc: the link-layer addresses are written here where they are known; otherwise, and for a device
  * without any, the kernel's neighbour code does it. tc_egress of the target is told that the packet
  * is done; where there is none, nothing is left on the packet.
@@ -269,11 +300,12 @@ static __always_inline int forward_tc(const struct packet *p)
 {
 	const struct next_hop *hop = &p->hop;
 	struct __sk_buff *skb = packet_skb(p);
+	const int to_peer = hop->port_flags & IFACE_TO_PEER;
 	__u64 addresses[2];
 
 	if (vlan_forget_priority(skb))
 		return TC_ACT_SHOT;
-	if (hop->port_flags & IFACE_ATTACHED_EGRESS)
+	if (!to_peer && hop->port_flags & IFACE_ATTACHED_EGRESS)
 		skb->tc_index = TC_INDEX_DONE;
 	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||
 	    hop->port_flags & IFACE_NO_ETHERNET)
@@ -281,7 +313,7 @@ static __always_inline int forward_tc(const struct packet *p)
 	link_addresses_join(addresses, &hop->dmac, &hop->smac);
 	if (bpf_skb_store_bytes(skb, 0, addresses, 2 * ETH_ALEN, 0))
 		return TC_ACT_SHOT;
-	return bpf_redirect(hop->ifindex, 0);
+	return to_peer ? forward_peer(p) : bpf_redirect(hop->ifindex, 0);
 }
 
 static __always_inline int forward(const struct packet *p)

@@ -183,6 +183,13 @@ struct tx_ports {
 struct tx_ports tx_ports SEC(".maps");
 struct tx_ports tx_ports_generic SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, XFWD_PORTS_MAX);
+	__type(key, __u32);
+	__type(value, struct port_peer);
+} port_peers SEC(".maps");
+
 /* Values are the jiffies of the last look-up. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

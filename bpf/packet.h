@@ -98,6 +98,16 @@ static __always_inline void link_address_keep(__u8 *to, const struct link_addres
 	*word = (address->bytes & mask) | (*word & ~mask);
 }
 
+static __always_inline int link_address_equal(const struct link_address *a,
+					      const struct link_address *b)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return !((a->bytes ^ b->bytes) << 16);
+#else
+	return !((a->bytes ^ b->bytes) >> 16);
+#endif
+}
+
 /* Both of an Ethernet header, one behind the other. */
 static __always_inline void link_addresses_join(__u64 to[2], const struct link_address *first,
 						const struct link_address *second)

@@ -32,6 +32,16 @@ struct port {
 	struct vlan_tag tags[VLAN_TAGS_MAX]; /* with IFACE_VLAN: what its frames begin with */
 } __attribute__((aligned(8)));
 
+/*
+ * A veth whose packets tc may hand to the other end as received there, past its queue and the other
+ * end's backlog; the key is that of `ports`. The service alone writes it, after each change and each
+ * second: so it holds for one generation, and with the lease.
+ */
+struct port_peer {
+	__u8 mac[6]; /* of the other end, which would not take others for its own; read as 8 bytes */
+	__u16 generation; /* low bits of hop_lease.generation; 0: by its queue, as any device */
+};
+
 /* The next hops of flows, as they are looked up: what the service keeps reachable. */
 struct hop_key {
 	__be32 gateway
@@ -42,6 +52,7 @@ struct hop_key {
 
 _Static_assert(sizeof(struct hop_lease) == 8, "no hidden padding");
 _Static_assert(sizeof(struct port) == 32, "no hidden padding");
+_Static_assert(sizeof(struct port_peer) == 8, "read at once");
 _Static_assert(sizeof(struct hop_key) == 24, "no hidden padding");
 
 #endif

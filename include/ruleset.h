@@ -172,6 +172,7 @@ struct settings {
 #define IFACE_LOOSE_SOURCE    (1U << 4) /* rp_filter is 2: any route back will do */
 #define IFACE_XDP             (1U << 5) /* its frames are XDP's to translate, too */
 #define IFACE_VLAN            (1U << 6) /* frames to it get tags; `tx_ports` has what lies under it */
+#define IFACE_TO_PEER         (1U << 7) /* of one packet: to the other end at once; see route_recall() */
 
 /* What the pipeline knows of an interface; the key is its index. */
 struct iface {

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "catch_up.h"
@@ -23,19 +24,22 @@
 #include "lease.h"
 #include "loader.h"
 #include "msg.h"
+#include "peers.h"
 
-#define MS          1000ULL
-#define RENEW_US    (300 * MS)
-#define CONFIRM_US  (5000 * MS)
-#define RETRY_US    (1000 * MS)
-#define GRACE_US    (500 * MS) /* for an address to come back before its flows are ended */
-#define REFRESH_US  (60 * 1000 * MS)
-#define ACCURACY_US (5 * MS)
+#define MS           1000ULL
+#define RENEW_US     (300 * MS)
+#define CONFIRM_US   (5000 * MS)
+#define RETRY_US     (1000 * MS)
+#define GRACE_US     (500 * MS) /* for an address to come back before its flows are ended */
+#define REFRESH_US   (60 * 1000 * MS)
+#define EXAMINE_US   (1000 * MS)
+#define EXAMINE_PART 20 /* of the time, at the most, for looking at veths, however many there are */
+#define ACCURACY_US  (5 * MS)
 
 /* What a child is to do, or does; also its exit status: what is to be tried again. */
-#define JOB_RELOAD  (1 << 0)
-#define JOB_LINKS   (1 << 1)
-#define JOB_FLOWS   (1 << 2) /* with JOB_LINKS: end those of addresses that have gone */
+#define JOB_RELOAD   (1 << 0)
+#define JOB_LINKS    (1 << 1)
+#define JOB_FLOWS    (1 << 2) /* with JOB_LINKS: end those of addresses that have gone */
 
 struct service {
 	const struct invocation *call;
@@ -54,6 +58,9 @@ struct service {
 	pid_t child; /* 0: none */
 	uint64_t changes;
 	uint64_t refreshed_us;
+	uint64_t examined_us; /* when the veths were looked at, */
+	uint64_t examine_took_us; /* how long that took, */
+	__u32 examined; /* and for which generation */
 	size_t hops;
 };
 
@@ -75,6 +82,14 @@ static int give_up(const struct service *s, const char *doing, int err)
 	if (s->event)
 		sd_event_exit(s->event, err);
 	return err;
+}
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000 * MS + now.tv_nsec / 1000;
 }
 
 /* ---- children ---- */
@@ -251,11 +266,34 @@ static int again(sd_event_source *source, uint64_t after_us)
 	return err < 0 ? err : sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/*
+ * At once after a change; and now and then, for much of what other namespaces and other programs do is
+ * not told here. After the lease is renewed, which must not wait for it.
+ */
+static void examine_peers(struct service *s)
+{
+	uint64_t began = monotonic_us(), rest = s->examine_took_us * EXAMINE_PART;
+	int err;
+
+	if (s->examined == s->lease.value.generation && rest < EXAMINE_US)
+		rest = EXAMINE_US;
+	if (!s->open || began - s->examined_us < rest)
+		return;
+	s->examined = s->lease.value.generation;
+	err = peers_examine(&s->lease, &s->pins);
+	s->examined_us = monotonic_us();
+	s->examine_took_us = s->examined_us - began;
+	if (err)
+		msg_error("cannot look at the other ends of veths: %s", strerror(-err));
+}
+
 static int on_renew(sd_event_source *source, uint64_t usec, void *context)
 {
 	int err = renew(context);
 
 	(void)usec;
+	if (!err)
+		examine_peers(context);
 	return err ? err : again(source, RENEW_US);
 }
 

@@ -12,6 +12,7 @@
 #include "flows.h"
 #include "json.h"
 #include "msg.h"
+#include "peers.h"
 #include "print.h"
 #include "session.h"
 
@@ -128,7 +129,7 @@ static bool xdp_is_elsewhere(const struct attachment *at, char device[IF_NAMESIZ
 	return at->carrier && if_indextoname(at->carrier, device) && strcmp(device, at->name);
 }
 
-static void print_attachment(const struct attachment *at)
+static void print_attachment(const struct attachment *at, bool to_peer)
 {
 	char device[IF_NAMESIZE];
 
@@ -142,12 +143,14 @@ static void print_attachment(const struct attachment *at)
 		printf(", chosen by auto");
 	if (at->offload)
 		printf(", rx-vlan-offload off");
+	if (to_peer)
+		printf(", straight to the veth's other end");
 	if (at->reason[0])
 		printf(" (%s)", at->reason);
 	putchar('\n');
 }
 
-static json_t *attachment_json(const struct attachment *at)
+static json_t *attachment_json(const struct attachment *at, bool to_peer)
 {
 	char device[IF_NAMESIZE];
 	json_t *object;
@@ -159,6 +162,8 @@ static json_t *attachment_json(const struct attachment *at)
 		json_object_set_new(object, "xdp_on", cmd_string(device));
 	if (object && at->offload)
 		json_object_set_new(object, "rx_vlan_offload", json_string("off"));
+	if (object && to_peer)
+		json_object_set_new(object, "to_peer", json_true());
 	return object;
 }
 
@@ -174,12 +179,14 @@ static int show_status(const struct invocation *call, struct session *session)
 	if (!err)
 		err = flows_count(&session->state, &flows);
 	for (size_t i = 0; i < count && !err; i++) {
+		bool to_peer = peers_are_used(&session->state, list[i]);
+
 		if (attachment_get(&session->state, list[i], &at))
 			continue;
 		if (call->json)
-			json_array_append_new(array, attachment_json(&at));
+			json_array_append_new(array, attachment_json(&at, to_peer));
 		else
-			print_attachment(&at);
+			print_attachment(&at, to_peer);
 	}
 	free(list);
 	if (err) {

@@ -18,6 +18,7 @@
 #define NETDEV_DEV_GET          1
 #define NETDEV_DEV_IFINDEX      1
 #define NETDEV_DEV_XDP_FEATURES 3
+#define NETDEV_XDP_BASIC        (1U << 0)
 #define NETDEV_XDP_NDO_XMIT     (1U << 2)
 
 static struct netdev *netdev_find(struct netdevs *devs, unsigned int ifindex)
@@ -90,26 +91,22 @@ static int read_kind(const struct nlattr *attr, void *context)
 	return MNL_CB_OK;
 }
 
-struct link_message {
-	struct netdev *dev;
-	unsigned int lower; /* the interface that it belongs to; 0: it stands alone */
-	bool elsewhere; /* that is of another namespace */
-};
-
 static int read_link_attr(const struct nlattr *attr, void *context)
 {
-	struct link_message *m = context;
-	struct netdev *dev = m->dev;
+	struct netdev *dev = context;
 
 	switch (mnl_attr_get_type(attr)) {
 	case IFLA_IFNAME:
 		strncpy(dev->name, mnl_attr_get_str(attr), sizeof(dev->name) - 1);
 		break;
 	case IFLA_LINK:
-		m->lower = mnl_attr_get_u32(attr);
+		dev->lower = mnl_attr_get_u32(attr);
 		break;
 	case IFLA_LINK_NETNSID:
-		m->elsewhere = true;
+		dev->lower_netns = mnl_attr_get_u32(attr);
+		break;
+	case IFLA_QDISC:
+		dev->has_queue = strcmp(mnl_attr_get_str(attr), "noqueue");
 		break;
 	case IFLA_MTU:
 		dev->mtu = mnl_attr_get_u32(attr);
@@ -129,7 +126,6 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(msg);
 	struct netdevs *devs = context;
-	struct link_message m = { 0 };
 	struct netdev *dev;
 
 	dev = realloc(devs->list, (devs->count + 1) * sizeof(*dev));
@@ -143,10 +139,11 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 	dev->ifindex = info->ifi_index;
 	dev->type = info->ifi_type;
 	dev->up = info->ifi_flags & IFF_UP;
-	m.dev = dev;
-	mnl_attr_parse(msg, sizeof(*info), read_link_attr, &m);
-	if (netdev_is_vlan(dev) && !m.elsewhere)
-		dev->vlan.ifindex = m.lower;
+	dev->has_carrier = info->ifi_flags & IFF_RUNNING;
+	dev->lower_netns = -1;
+	mnl_attr_parse(msg, sizeof(*info), read_link_attr, dev);
+	if (netdev_is_vlan(dev) && dev->lower_netns < 0)
+		dev->vlan.ifindex = dev->lower;
 	return MNL_CB_OK;
 }
 
@@ -268,8 +265,10 @@ static int read_features(const struct nlmsghdr *msg, void *context)
 
 	mnl_attr_parse(msg, sizeof(struct genlmsghdr), read_features_attr, &features);
 	dev = netdev_find(context, features.ifindex);
-	if (dev)
+	if (dev) {
 		dev->takes_redirects = features.xdp & NETDEV_XDP_NDO_XMIT;
+		dev->runs_xdp = features.xdp & NETDEV_XDP_BASIC;
+	}
 	return MNL_CB_OK;
 }
 
@@ -311,7 +310,7 @@ static struct nlmsghdr *dump_request(char *buffer, uint16_t type, size_t header)
 	return msg;
 }
 
-int netdevs_get(struct netdevs *devs)
+int netdevs_get_links(struct netdevs *devs)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
 	int err;
@@ -320,6 +319,16 @@ int netdevs_get(struct netdevs *devs)
 	err = netlink_ask(NETLINK_ROUTE,
 			  dump_request(buffer, RTM_GETLINK, sizeof(struct ifinfomsg)), read_link,
 			  devs);
+	if (err)
+		netdevs_free(devs);
+	return err;
+}
+
+int netdevs_get(struct netdevs *devs)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	int err = netdevs_get_links(devs);
+
 	if (!err)
 		err = netlink_ask(NETLINK_ROUTE,
 				  dump_request(buffer, RTM_GETADDR, sizeof(struct ifaddrmsg)),
@@ -331,29 +340,74 @@ int netdevs_get(struct netdevs *devs)
 	return 0;
 }
 
+int netdev_ask_peer(const struct netdev *dev, struct netdev *peer)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = mnl_nlmsg_put_header(buffer);
+	struct netdevs found = { 0 };
+	struct ifinfomsg *info;
+	int err;
+
+	msg->nlmsg_type = RTM_GETLINK;
+	msg->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	info = mnl_nlmsg_put_extra_header(msg, sizeof(*info));
+	info->ifi_index = dev->lower;
+	mnl_attr_put_u32(msg, IFLA_TARGET_NETNSID, dev->lower_netns);
+	err = netlink_ask(NETLINK_ROUTE, msg, read_link, &found);
+	/* Should the other end have gone meanwhile, another may have got its index. */
+	if (!err && (found.count != 1 || strcmp(found.list[0].kind, "veth") ||
+		     found.list[0].lower != dev->ifindex))
+		err = -ENODEV;
+	if (!err)
+		*peer = found.list[0];
+	netdevs_free(&found);
+	return err;
+}
+
+/* Filters, but for one. */
+struct filter_count {
+	uint32_t priority;
+	uint32_t handle;
+	int count;
+};
+
+/* A priority is dumped itself, too, with handle 0. */
 static int count_filter(const struct nlmsghdr *msg, void *context)
 {
-	(void)msg;
-	++*(int *)context;
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+	struct filter_count *filters = context;
+
+	filters->count += TC_H_MAJ(tc->tcm_info) >> 16 != filters->priority ||
+			  (tc->tcm_handle && tc->tcm_handle != filters->handle);
 	return MNL_CB_OK;
+}
+
+static void count_filters(unsigned int ifindex, uint32_t hook, struct filter_count *filters)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = dump_request(buffer, RTM_GETTFILTER, sizeof(struct tcmsg));
+	struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+
+	tc->tcm_ifindex = ifindex;
+	tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook);
+	netlink_ask(NETLINK_ROUTE, msg, count_filter, filters);
 }
 
 bool netdev_has_filters(unsigned int ifindex)
 {
-	static const uint32_t parents[] = { TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS),
-					    TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS) };
-	char buffer[MNL_NLMSG_HDRLEN + 256];
-	int count = 0;
+	struct filter_count filters = { 0 };
 
-	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
-		struct nlmsghdr *msg = dump_request(buffer, RTM_GETTFILTER, sizeof(struct tcmsg));
-		struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+	count_filters(ifindex, TC_H_MIN_INGRESS, &filters);
+	count_filters(ifindex, TC_H_MIN_EGRESS, &filters);
+	return filters.count > 0;
+}
 
-		tc->tcm_ifindex = ifindex;
-		tc->tcm_parent = parents[i];
-		netlink_ask(NETLINK_ROUTE, msg, count_filter, &count);
-	}
-	return count > 0;
+bool netdev_has_egress_filters(unsigned int ifindex, uint32_t priority, uint32_t handle)
+{
+	struct filter_count filters = { .priority = priority, .handle = handle };
+
+	count_filters(ifindex, TC_H_MIN_EGRESS, &filters);
+	return filters.count > 0;
 }
 
 struct addresses {

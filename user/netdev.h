@@ -19,6 +19,8 @@ struct netdev {
 	uint32_t mtu;
 	uint8_t mac[6];
 	bool up;
+	bool has_carrier;
+	bool has_queue; /* packets to it wait in a queueing discipline, or are shaped by it */
 	struct vlan_key
 		vlan; /* whose frames it gets; ifindex 0: it is none, or not of this namespace */
 	bool has_priorities; /* a VLAN interface that gives the tags of what it sends priorities */
@@ -26,6 +28,9 @@ struct netdev {
 	uint8_t addr6_rank; /* how good addr6 is; 0: there is none */
 	bool has_fixed6; /* a global IPv6 address that does not expire: no router gave it */
 	bool takes_redirects; /* accepts frames that XDP redirects to it: netdevs_ask_redirects() */
+	bool runs_xdp; /* or could: said likewise. A veth that has another mind of it says neither */
+	unsigned int lower; /* the interface under it, or a veth's other end; 0: there is none */
+	int lower_netns; /* our number of the other namespace that this is of; -1: it is here */
 	__be32 addr4; /* the first primary address of global scope, else the first */
 	__be32 addr6[4]; /* the first of the best of global scope */
 };
@@ -51,6 +56,10 @@ struct carrier {
 
 /* 0 or -errno. */
 int netdevs_get(struct netdevs *devs);
+/* Without their addresses. */
+int netdevs_get_links(struct netdevs *devs);
+/* The other end of a veth, which is in another namespace. 0 or -errno. */
+int netdev_ask_peer(const struct netdev *dev, struct netdev *peer);
 /* Which of them take redirected frames: drivers change their answer as XDP is attached. */
 void netdevs_ask_redirects(struct netdevs *devs);
 void netdevs_free(struct netdevs *devs);
@@ -73,5 +82,7 @@ bool netdev_has_vlans(const struct netdevs *devs, const struct netdev *dev);
 int netdev_carrier(const struct netdevs *devs, const struct netdev *dev, struct carrier *carrier);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);
+/* At that of egress, other than this one? */
+bool netdev_has_egress_filters(unsigned int ifindex, uint32_t priority, uint32_t handle);
 
 #endif

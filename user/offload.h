@@ -12,5 +12,7 @@
 unsigned int offload_get(const char *ifname);
 /* Switches these bits, as far as the device lets it. */
 void offload_set(const char *ifname, unsigned int bits, bool on);
+/* Does it take packets with checksums and segmentation left to do (`ethtool -k`: tx-...)? */
+bool offload_takes_all(const char *ifname);
 
 #endif

@@ -29,6 +29,7 @@
 	X(tx_ports) \
 	X(tx_ports_generic) \
 	X(hop_lease) \
+	X(port_peers) \
 	X(hops_in_use) \
 	X(rulesets) \
 	X(rule_indexes) \

@@ -15,6 +15,11 @@ stream PROTO ADDR PORT COUNT FILE
     another address or port.
 tcx INTERFACE
     Prints how many programs hang at the interface's tcx hooks.
+tcx_egress attach|detach INTERFACE PIN
+    Puts a pinned program there, or takes it away.
+frame INTERFACE PORT COUNT
+    Prints the next datagrams to that port, as the device hands them up, and whom it takes them to be
+    for. Of IPv4's, what makes two alike differ is left out.
 """
 import ctypes
 import os
@@ -158,20 +163,56 @@ def stream(proto, addr, port, count, path):
     return 1
 
 
+def bpf(command, *words):
+    """bpf(2) for tcx, which no tool of Debian 12 knows: what it returned, and the words after it."""
+    attr = ctypes.create_string_buffer(struct.pack(*words), 64)
+    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    return ctypes.CDLL(None, use_errno=True).syscall(number, command, attr, 64), attr
+
+
 def tcx(interface):
-    """BPF_PROG_QUERY, which no tool of Debian 12 can ask for tcx."""
     index, found = socket.if_nametoindex(interface), 0
     for hook in (46, 47):  # BPF_TCX_INGRESS, BPF_TCX_EGRESS
-        attr = ctypes.create_string_buffer(struct.pack("IIIIQI", index, hook, 0, 0, 0, 0), 64)
-        number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]  # bpf(2)
-        if ctypes.CDLL(None).syscall(number, 16, attr, 64) == 0:  # 16: BPF_PROG_QUERY
+        done, attr = bpf(16, "IIIIQI", index, hook, 0, 0, 0, 0)  # BPF_PROG_QUERY
+        if done == 0:
             found += struct.unpack_from("I", attr, 24)[0]
     print(found)
     return 0
 
 
+def tcx_egress(what, interface, pin):
+    path = ctypes.create_string_buffer(pin.encode())
+    program = bpf(7, "QII", ctypes.addressof(path), 0, 0)[0]  # BPF_OBJ_GET
+    command = {"attach": 8, "detach": 9}[what]  # BPF_PROG_ATTACH, BPF_PROG_DETACH
+    index = socket.if_nametoindex(interface)
+    return 1 if bpf(command, "IIIII", index, program, 47, 0, 0)[0] else 0
+
+
+def frame(interface, port, count):
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    sock.bind((interface, 0))
+    print("ready", flush=True)
+    left = int(count)
+    while left:
+        data, (_, _, kind, _, _) = sock.recvfrom(65536)
+        at = {0x0800: 34, 0x86dd: 54}.get(int.from_bytes(data[12:14], "big"), 0)
+        if at and kind != socket.PACKET_OUTGOING and data[at + 2:at + 4] == int(port).to_bytes(2, "big"):
+            print(kind, (anonymous(data) if at == 34 else data).hex(), flush=True)
+            left -= 1
+    return 0
+
+
+def anonymous(data):
+    """An IPv4 frame without its identification, which no two have, and its checksum, if that is right."""
+    total = sum(struct.unpack("!10H", data[14:34]))
+    if total % 0xffff:
+        return data
+    return data[:18] + bytes(2) + data[20:24] + bytes(2) + data[26:]
+
+
 def main():
-    commands = {"serve": serve, "ask": ask, "long": long, "stream": stream, "tcx": tcx}
+    commands = {"serve": serve, "ask": ask, "long": long, "stream": stream, "tcx": tcx,
+                "tcx_egress": tcx_egress, "frame": frame}
     if len(sys.argv) < 3 or sys.argv[1] not in commands:
         sys.exit(__doc__)
     sys.exit(commands[sys.argv[1]](*sys.argv[2:]))
