@@ -101,7 +101,9 @@ class Hosts:
                     "net.ipv4.conf.eth0.rp_filter=0", "net.ipv4.conf.eth1.rp_filter=0")
         for ns in self.namespaces():
             self.sysctl(ns, "net.ipv4.ip_local_port_range=10000 65000",
-                        "net.ipv4.tcp_max_syn_backlog=65535", "net.core.somaxconn=65535")
+                        "net.ipv4.tcp_max_syn_backlog=65535", "net.core.somaxconn=65535",
+                        # Some send at a pace that they reckon (BBR): then that is what is measured.
+                        "net.ipv4.tcp_congestion_control=reno")
 
     def sysctl(self, ns, *settings):
         run(["ip", "netns", "exec", ns, "sysctl", "-qw", *settings])

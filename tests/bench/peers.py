@@ -43,6 +43,7 @@ class Peer:
     counter = "xdp"
     forward = "none"
     gro = True
+    serves_at = "server"  # where the TCP rows' service is
     conntrack = False
     needs = ()
 
@@ -93,6 +94,12 @@ class Lookup(Peer):
 
     def frames(self, hosts, rules, flows, size=60, **more):
         return super().frames(hosts, rules, flows, size, table=table_size(flows), **more)
+
+
+class Direct(Peer):
+    """No edge at all: the service is where the client's link ends, and nothing is forwarded."""
+    name = "no edge"
+    serves_at = "edge"
 
 
 class Routing(Peer):
@@ -324,5 +331,5 @@ def works(command, text=""):
 def all_peers():
     peers = [Xfwd("native"), Xfwd("native", service=False), Xfwd("tc"), Xfwd("auto"),
              Xfwd("native", mapping="endpoint-independent"), Generator(), Ceiling(), Lookup(),
-             Routing(), Nft(), Nft(plain=True), Flowtable(), Ipvs(), Iptables(), Nginx(), Haproxy()]
+             Direct(), Routing(), Nft(), Nft(plain=True), Flowtable(), Ipvs(), Iptables(), Nginx(), Haproxy()]
     return {peer.name: peer for peer in peers}

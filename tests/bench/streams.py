@@ -17,7 +17,7 @@ def with_hosts(bench, contenders, start_server, measure):
             c.hosts = stack.enter_context(Hosts(bench.xfwd))
             c.hosts.cpu = bench.cpu
             c.address = getattr(c.peer, "address", PUBLIC)
-            start_server(c.hosts)
+            start_server(c.hosts, getattr(c.hosts, c.peer.serves_at))
             c.peer.set_up_tcp(c.hosts)
         return alternating(contenders, bench.repeats, measure)
 
@@ -26,8 +26,7 @@ def of(peers):
     return [Contender(peer) for peer in peers]
 
 
-def iperf_server(hosts, ns=None):
-    ns = ns or hosts.server
+def iperf_server(hosts, ns):
     hosts.start(ns, ["iperf3", "-s", "-p", str(TCP_PORT)], stderr=subprocess.DEVNULL)
     hosts.wait_listening(ns, TCP_PORT)
 
@@ -45,9 +44,9 @@ def bulk(bench, row, title, peers, streams):
     bench.add(row, title, "Gbit/s", values)
 
 
-def echo_server(hosts):
-    hosts.start(hosts.server, pinned(hosts, [f"{PROGRAMS}/tcp", "serve", str(TCP_PORT)]))
-    hosts.wait_listening(hosts.server, TCP_PORT)
+def echo_server(hosts, ns):
+    hosts.start(ns, pinned(hosts, [f"{PROGRAMS}/tcp", "serve", str(TCP_PORT)]))
+    hosts.wait_listening(ns, TCP_PORT)
 
 
 def pinned(hosts, command):

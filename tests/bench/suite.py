@@ -163,7 +163,7 @@ def rules_rows(bench):
 
 
 def stream_rows(bench):
-    names = ("xfwd auto", "iptables", "nft map", "routing", "nginx", "haproxy")
+    names = ("xfwd auto", "iptables", "nft map", "routing", "no edge", "nginx", "haproxy")
     if bench.args.ci:
         names = ("xfwd auto", "iptables")
     for count in (1,) if bench.quick else (1, 4):
@@ -171,7 +171,7 @@ def stream_rows(bench):
                       f"{count} stream{'s' if count > 1 else ''}, iperf3",
                       bench.pick(*(n for n in names if not bench.quick or n != "nft map")), count)
     if bench.quick:
-        names = ("xfwd auto", "iptables", "routing", "nginx")[:3 if bench.args.ci else 4]
+        names = ("xfwd auto", "iptables", "routing", "no edge", "nginx")[:3 if bench.args.ci else 5]
     bench.measure(streams.connections, "tcp.connections", "connections a second",
                   bench.pick(*names))
     bench.measure(streams.answers, "tcp.answers", "question and answer", bench.pick(*names))
