@@ -4,7 +4,8 @@
 # make vm-test [KERNEL=6.1]	every test under every kernel, or under one
 # make vm-quick [KERNEL=6.1]	what a change can break there, in minutes; CI has nearly as much
 #
-# Both write the table in README.md; what is not run keeps its row.
+# Both write the table in README.md; what is not run keeps its row. A test that has passed runs again
+# when it or xfwd has changed: a run that was stopped goes on. `scripts/vm --again` begins anew.
 
 .PHONY: vm-test vm-quick
 
