@@ -215,6 +215,8 @@ static void tracking_open(void)
 {
 	harness_enter(netns[KERNEL]);
 	harness_shell("ip netns exec %s nft add table ip nat", netns[KERNEL]);
+	/* Its settings are there only with it, and it may be a module that nothing has needed yet. */
+	harness_shell("modprobe -q nf_conntrack 2>/dev/null || true");
 	harness_shell("ip netns exec %s sysctl -q -w net.netfilter.nf_conntrack_tcp_be_liberal=1",
 		      netns[KERNEL]);
 	tracking = mnl_socket_open(NETLINK_NETFILTER);
