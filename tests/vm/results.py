@@ -19,6 +19,7 @@ REFUSAL = ("tests/vm/least.sh",)
 CI_TESTS = ("tests/vm/least", "tests/vm/wire", "prog/load_test", "prog/rewrite_test",
             "tests/conformance/")
 QUICK_TESTS = (*CI_TESTS, "unit/")
+ELSEWHERE = ("tests/cli/source.sh",)  # builds, which tells nothing of a kernel
 QUICK_ROWS = "V1"  # of the conformance tests
 # Where that lies which tests use, if not only in their own folder.
 USED = {"tests/vm": ("tests/netns", "tests/bench", "build/bench"),
@@ -28,8 +29,9 @@ UNUSED = (".c", ".h", ".o", ".d", ".mk", ".md")
 
 @functools.cache
 def programs(*patterns):
-    return subprocess.run([f"{TOP}/tests/run", "--list", *patterns], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.split()
+    listed = subprocess.run([f"{TOP}/tests/run", "--list", *patterns], check=True, text=True,
+                            stdout=subprocess.PIPE).stdout.split()
+    return [program for program in listed if program not in ELSEWHERE]
 
 
 def key(program, part=""):
@@ -48,7 +50,7 @@ def used(program):
     for place in USED.get(folder, (folder.removeprefix("build/"),)):
         for path in glob.glob(f"{place}/**", root_dir=TOP, recursive=True):
             if os.path.isfile(os.path.join(TOP, path)) and not path.endswith(UNUSED) \
-                    and "__pycache__" not in path and path not in programs():
+                    and "__pycache__" not in path and path not in (*programs(), *ELSEWHERE):
                 yield path
 
 
