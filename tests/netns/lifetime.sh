@@ -87,7 +87,7 @@ killed() {
 	{ cat "$file" && echo "masquerade out eth1 from 192.0.2.0/24"; } >"$other"
 	streams "$OUTSIDE" tcp 198.51.100.1 2000 30
 	streams "$OUTSIDE" udp 198.51.100.1 2000 30
-	start "$OUTSIDE" iperf3 -c 198.51.100.1 -t 3600 -b 200M
+	start "$OUTSIDE" iperf3 -c 198.51.100.1 -t 3600 -b "$((200 / SLOWER))M"
 	wait_until 10 eval '(($(flow_count dport 5201) >= 2))'
 
 	for n in $(rounds 60); do
