@@ -48,6 +48,8 @@ static enum excuse fault_excuse(const struct judge *j, const struct fault *fault
 		return EXCUSE_TRANSLATED_WRONG_SUM;
 	if (fault->unsupported && !rest[XFWD].count && counted_drop(j, VERDICT_DROP_UNSUPPORTED))
 		return EXCUSE_DROPPED_UNSUPPORTED;
+	if (fault->short_dccp && !j->outputs[KERNEL].count)
+		return EXCUSE_SHORT_DCCP;
 	if (fault->query)
 		return EXCUSE_QUERY;
 	/* Netfilter knows its ports. */

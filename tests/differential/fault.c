@@ -2,6 +2,8 @@
 /* What is wrong with a packet. */
 #include "fault.h"
 
+#define DCCP_HEADER_MAX 28 /* before options: a long one of a response or reset */
+
 static bool tcp_flags_are_sane(uint8_t flags)
 {
 	switch (flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) {
@@ -87,6 +89,8 @@ struct fault frame_fault(const struct frame *frame, const struct view *view, boo
 	for (size_t at = view->ip + 20; !view->six && at < view->transport; at++)
 		fault.options |= frame->data[at] != 1;
 	fault.unsupported = view->ends.proto == IPPROTO_UDPLITE || view->ends.proto == IPPROTO_DCCP;
+	fault.short_dccp = view->ends.proto == IPPROTO_DCCP &&
+			   view->end - view->transport < DCCP_HEADER_MAX;
 	fault.query = view->ends.proto == (view->six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
 		      !view->has_ports && !view->inner;
 	return fault;

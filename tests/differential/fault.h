@@ -7,7 +7,7 @@
 
 struct fault {
 	bool header_sum, transport_sum, malformed, options, unsupported, query, zero_udp6,
-		extension;
+		extension, short_dccp;
 };
 
 /* Not to be read as IP: `view` is then empty. */

@@ -54,6 +54,7 @@
 	X(SCTP_MIDDLE, "netfilter may take up an SCTP association in its middle") \
 	X(SCTP_QUOTE, "netfilter sums quoted SCTP up anew, over what there is of it") \
 	X(WRONG_HEADER_SUM, "the kernel checks IPv4's header checksum; xfwd leaves it as wrong") \
+	X(SHORT_DCCP, "where netfilter knows DCCP, it drops what has not the whole header") \
 	X(TRAILER, "bytes behind the datagram: the kernel cuts them off") \
 	X(OPTIONS, "the kernel reads IP options; xfwd takes them along as they are") \
 	X(ZERO_UDP6, "UDP over IPv6 without a checksum (RFC 8200 8.1): to xfwd it is malformed") \
