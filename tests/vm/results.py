@@ -90,9 +90,10 @@ class Results:
         self.save()
 
     def known(self, keys):
-        """Results that hold still."""
-        return {key: self.of[key] for key in keys if key in self.of and
-                self.of[key]["fingerprint"] == fingerprint(key.split()[0])}
+        """Results that hold still. All fingerprints are taken now, before anything may change."""
+        now = {key: fingerprint(key.split()[0]) for key in keys}
+        return {key: self.of[key] for key in keys
+                if key in self.of and self.of[key]["fingerprint"] == now[key]}
 
     def left(self, keys):
         """What has not run, or failed."""
