@@ -35,7 +35,7 @@ static const struct names tx_work = {
 static int ask(const char *ifname, void *command)
 {
 	struct ifreq request = { .ifr_data = command };
-	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
+	int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), result;
 
 	strncpy(request.ifr_name, ifname, sizeof(request.ifr_name) - 1);
 	result = sock < 0 ? -1 : ioctl(sock, SIOCETHTOOL, &request);
