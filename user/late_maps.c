@@ -57,19 +57,21 @@ static const struct late_map {
 
 #define LATE_MAPS (sizeof(late_maps) / sizeof(late_maps[0]))
 
-static bool is_lacking(const struct state *state, const struct late_map *late)
+/* 0: it is there. -ENOENT: it is not. Or another negative errno. */
+static int look_for(const struct state *state, const struct late_map *late)
 {
 	int map = state_inner(state, late->outer, 0);
 
-	if (map >= 0)
-		close(map);
-	return map == -ENOENT;
+	if (map < 0)
+		return map;
+	close(map);
+	return 0;
 }
 
 bool late_maps_lack(const struct state *state, const struct rule *rule)
 {
 	for (size_t i = 0; i < LATE_MAPS; i++)
-		if (late_maps[i].wanted(rule) && is_lacking(state, &late_maps[i]))
+		if (late_maps[i].wanted(rule) && look_for(state, &late_maps[i]))
 			return true;
 	return false;
 }
@@ -101,8 +103,12 @@ int late_maps_provide(const struct state *state, const struct config *config)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < LATE_MAPS && !err; i++)
-		if (is_wanted(config, &late_maps[i]) && is_lacking(state, &late_maps[i]))
+	for (size_t i = 0; i < LATE_MAPS && !err; i++) {
+		if (!is_wanted(config, &late_maps[i]))
+			continue;
+		err = look_for(state, &late_maps[i]);
+		if (err == -ENOENT)
 			err = provide(state, &late_maps[i], config->options.flows);
+	}
 	return err;
 }

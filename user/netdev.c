@@ -140,9 +140,9 @@ static int read_link(const struct nlmsghdr *msg, void *context)
 	dev->type = info->ifi_type;
 	dev->up = info->ifi_flags & IFF_UP;
 	dev->has_carrier = info->ifi_flags & IFF_RUNNING;
-	dev->lower_netns = -1;
+	dev->lower_netns = NETDEV_HERE;
 	mnl_attr_parse(msg, sizeof(*info), read_link_attr, dev);
-	if (netdev_is_vlan(dev) && dev->lower_netns < 0)
+	if (netdev_is_vlan(dev) && dev->lower_netns == NETDEV_HERE)
 		dev->vlan.ifindex = dev->lower;
 	return MNL_CB_OK;
 }
@@ -382,6 +382,7 @@ static int count_filter(const struct nlmsghdr *msg, void *context)
 	return MNL_CB_OK;
 }
 
+/* What cannot be asked counts as a filter. */
 static void count_filters(unsigned int ifindex, uint32_t hook, struct filter_count *filters)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
@@ -390,7 +391,7 @@ static void count_filters(unsigned int ifindex, uint32_t hook, struct filter_cou
 
 	tc->tcm_ifindex = ifindex;
 	tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook);
-	netlink_ask(NETLINK_ROUTE, msg, count_filter, filters);
+	filters->count += netlink_ask(NETLINK_ROUTE, msg, count_filter, filters) ? 1 : 0;
 }
 
 bool netdev_has_filters(unsigned int ifindex)

@@ -3,6 +3,7 @@
 #ifndef XFWD_NETDEV_H
 #define XFWD_NETDEV_H
 
+#include <limits.h>
 #include <linux/types.h>
 #include <net/if.h>
 #include <stdbool.h>
@@ -10,6 +11,8 @@
 #include <stdint.h>
 
 #include "vlan.h"
+
+#define NETDEV_HERE INT_MIN /* no number of a namespace, nor that of one which has none (below 0) */
 
 struct netdev {
 	unsigned int ifindex;
@@ -30,7 +33,7 @@ struct netdev {
 	bool takes_redirects; /* accepts frames that XDP redirects to it: netdevs_ask_redirects() */
 	bool runs_xdp; /* or could: said likewise. A veth that has another mind of it says neither */
 	unsigned int lower; /* the interface under it, or a veth's other end; 0: there is none */
-	int lower_netns; /* our number of the other namespace that this is of; -1: it is here */
+	int lower_netns; /* our number of the namespace that this is of, or NETDEV_HERE */
 	__be32 addr4; /* the first primary address of global scope, else the first */
 	__be32 addr6[4]; /* the first of the best of global scope */
 };
