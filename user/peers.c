@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -93,14 +94,29 @@ struct table {
 	struct port_peer peers[XFWD_PORTS_MAX];
 };
 
+/* Looking has to wait for others who change devices: the lease must not run out meanwhile. */
+#define LOOK_MS 200
+
+static bool is_past(const struct timespec *began)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec - began->tv_sec) * 1000 + (now.tv_nsec - began->tv_nsec) / 1000000 >
+	       LOOK_MS;
+}
+
+/* Those that there was no time for go by their queues until the next look. */
 static void fill(struct table *table, const struct lease *lease, const struct pins *pins,
 		 const struct netdevs *devs)
 {
 	int program = loader_program(pins, "tc_egress");
 	__u32 ours = program_id(program);
+	struct timespec began;
 	struct iface iface;
 
-	for (size_t i = 0; i < devs->count; i++) {
+	clock_gettime(CLOCK_MONOTONIC, &began);
+	for (size_t i = 0; i < devs->count && !is_past(&began); i++) {
 		const struct netdev *dev = &devs->list[i];
 		struct port_peer *peer;
 
