@@ -23,9 +23,15 @@ static __always_inline void route_port(struct packet *p)
 /* The generation of next hops that may be trusted; 0: none may. */
 static __always_inline __u16 lease_generation(__u32 now, __u32 hz)
 {
-	if (hop_lease.until - now - 1 >= LEASE_SECONDS_MAX * hz)
+	/* At once: a new lease is not for an old generation. */
+	union {
+		struct hop_lease lease;
+		__u64 word;
+	} seen = { .word = *(const volatile __u64 *)&hop_lease };
+
+	if (seen.lease.until - now - 1 >= LEASE_SECONDS_MAX * hz)
 		return 0;
-	return (__u16)hop_lease.generation;
+	return (__u16)seen.lease.generation;
 }
 
 /* Asks for the way to the destination that r->fib has. */

@@ -19,7 +19,7 @@
 struct hop_lease {
 	__u32 until; /* jiffies */
 	__u32 generation; /* low 16 bits are never 0 */
-};
+} __attribute__((aligned(8))); /* read at once */
 
 /* Where flows may go without a route lookup; the key is flow.port, 0 is none. */
 struct port {
