@@ -264,15 +264,16 @@ __attribute__((noinline)) int limit_hold(void)
 	return 0;
 }
 
-/* Of the flow whose original key is r->key, under the rule in that slot. */
+/* Of the flow whose original key is r->key, under the rule in that slot. 1: it was counted there. */
 __attribute__((noinline)) int limit_release(__u32 slot)
 {
 	struct request *r = request_get();
 	struct source *s = slot && r ? source_get(r, slot, r->key.saddr, 0) : NULL;
 
-	if (s && s->flows)
-		__sync_fetch_and_add(&s->flows, -1);
-	return 0;
+	if (!s || !s->flows)
+		return 0;
+	__sync_fetch_and_add(&s->flows, -1);
+	return 1;
 }
 
 /*
@@ -303,8 +304,9 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 		mapping_release(&r->mapping_key);
 	}
 	if (flags & FLOW_LIMITED) {
-		limit_release(r->rule_in);
-		limit_release(r->rule_out);
+		/* in the last rule's that has a limit: see translate_limit() */
+		if (!limit_release(r->rule_out))
+			limit_release(r->rule_in);
 	}
 	return 0;
 }
