@@ -233,7 +233,7 @@ int sweep_start(struct __sk_buff *skb __attribute__((unused)))
 	if (!timer)
 		return 1;
 	if (bpf_timer_init(&timer->timer, &sweep_timers, CLOCK_MONOTONIC))
-		return 2;
+		return SWEEP_NO_TIMER;
 	if (bpf_timer_set_callback(&timer->timer, sweep_tick))
 		return 3;
 	sweeper.tick_ns = bpf_ktime_get_ns();

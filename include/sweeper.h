@@ -10,6 +10,9 @@
 
 #include "flow.h"
 
+/* What sweep_start returns where it could not have a timer. */
+#define SWEEP_NO_TIMER 2
+
 struct sweep_timer {
 	struct bpf_timer timer; /* reads as zero in user space */
 };
