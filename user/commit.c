@@ -182,8 +182,13 @@ static void attach_undo(const struct attaching *at)
 			attach_without_xdp(at->state, at->pins, devs->list[i].ifindex);
 	}
 	for (size_t i = 0; at->before && i < devs->count; i++)
-		if (at->before[i] != MODE_NONE && wanted_mode(at->config, devs->list[i].name) >= 0)
-			attach_interface(at->state, at->pins, devs, &devs->list[i], at->before[i]);
+		if (at->before[i] != MODE_NONE &&
+		    wanted_mode(at->config, devs->list[i].name) >= 0 &&
+		    attach_interface(at->state, at->pins, devs, &devs->list[i], at->before[i]))
+			msg_error(
+				"%s could not be put back to its mode: tc alone serves it until the "
+				"next apply",
+				devs->list[i].name);
 }
 
 /* Those that the configuration does not name, and those that have gone. */
