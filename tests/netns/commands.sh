@@ -261,6 +261,22 @@ maps_come_late() { # with the first rule that asks for one, and not before
 	equal "of permits" "$(late permits)" 1
 }
 
+limits_of_two_rules() { # a flow counts in the last rule's alone, and its end gives back that
+	topology
+	serve "$INSIDE" udp 0.0.0.0 5353-5354
+	load <<-END
+		dnat in eth0 udp to :53-54 -> 10.0.0.2:5353-5354 limit flows 2
+		masquerade out eth1 udp to 10.0.0.2:5354 limit flows 5
+	END
+	for port in 4321 4322; do
+		contains "$(ask "$OUTSIDE" udp 198.51.100.1 53 $port)" hello
+	done
+	equal "a third" "$(ask "$OUTSIDE" udp 198.51.100.1 53 4323 || true)" ""
+	contains "$(ask "$OUTSIDE" udp 198.51.100.1 54 4324)" hello
+	xfwd flows delete dport 54
+	equal "a third again" "$(ask "$OUTSIDE" udp 198.51.100.1 53 4323 || true)" ""
+}
+
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
 once "changing one rule in place" in_place
@@ -271,5 +287,6 @@ once "flows follow a change of rules" follow_rules
 once "100 000 rules" hundred_thousand
 once "modes change" modes_change
 once "maps come with the first rule that asks for them" maps_come_late
+once "limits of two rules" limits_of_two_rules
 each_mode "without TCX" without_tcx
 finish
