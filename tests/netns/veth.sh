@@ -259,31 +259,6 @@ same_frames() {
 }
 
 frames() {
-	topology6
-	run_service <<<"dnat in eth0 udp to 198.51.100.1:9 -> 10.0.0.2:99
-		dnat in eth0 udp to [2001:db8:1::1]:9 -> [2001:db8:2::2]:99"
-	ask "$EDGE" udp 10.0.0.2 9999 || true # the neighbours are known
-	frames >"$TMP/case/first" # which make the flows
-	frames >/dev/null # whose next hops are kept from here on
-	can_be_straight
-	wait_until 5 eval '[[ $(says_straight eth1) == true ]]'
-	local before
-	before=$(sent eth1)
-	frames >"$TMP/case/straight"
-	equal "sent by eth1's queue" "$(($(sent eth1) - before < 4))" 1
-	kill "$SERVICE"
-	wait "$SERVICE"
-	frames >"$TMP/case/queued"
-	equal "whom they are for" "$(cut -d " " -f 1 "$TMP/case/straight" | sort | uniq -c | xargs)" "8 0"
-	cmp "$TMP/case/straight" "$TMP/case/queued"
-	cmp "$TMP/case/straight" "$TMP/case/first"
-}
-
-can_be_straight_idle() {
-	wait_until 3 eval '[[ $(says_straight eth1) == true ]]' || can_be_straight
-}
-
-frames() {
 	in_ns "$INSIDE" timeout 10 "$PEER" frame eth0 99 8 >"$TMP/case/frames" &
 	local reader=$!
 	wait_until 5 grep -q ready "$TMP/case/frames"
