@@ -34,7 +34,7 @@ measure() { # NS SERVER MTU
 }
 
 iperf() { # NS ARGUMENT...
-	ip netns exec "$1" timeout 60 iperf3 -J --connect-timeout 5000 "${@:2}"
+	ip netns exec "$1" timeout $((60 * SLOWER)) iperf3 -J --connect-timeout 5000 "${@:2}"
 }
 
 mtu_1500_dnat() { through_dnat 1500; }
