@@ -285,8 +285,8 @@ static __always_inline int forward_neighbour(const struct packet *p)
 }
 
 /*
- * As if the other end of the veth had received it. Where it crosses to the other namespace, the kernel
- * (6.18) takes off all that the packet was here, but for what programs before this one may have set.
+ * As if the other end of the veth had received it, with nothing of what programs before this one may
+ * have set here.
  */
 static __always_inline int forward_peer(const struct packet *p)
 {

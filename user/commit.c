@@ -13,6 +13,7 @@
 #include "compile.h"
 #include "late_maps.h"
 #include "ifaces.h"
+#include "ipsec.h"
 #include "msg.h"
 #include "records.h"
 #include "rules_write.h"
@@ -35,6 +36,16 @@ static void note_missing(const struct config *config, const struct netdevs *devs
 			 name);
 		last = name;
 	}
+}
+
+/* As with all that forwards before the kernel routes: what should have been encrypted is not. */
+static void note_ipsec(const struct config *config)
+{
+	struct ipsec ipsec;
+
+	if (config->rule_count && !ipsec_ask(&ipsec) && ipsec.policies)
+		msg_note(
+			"there are IPsec policies: what these rules forward goes past them, in clear");
 }
 
 /* The compiler's ranks are positions: they get gaps, for rules that are put in between. */
@@ -381,6 +392,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	err = compile_rules(config, devs, &tables);
 	if (!err) {
 		note_missing(config, devs);
+		note_ipsec(config);
 		err = make_ready(state, config, &tables, &at, &slots);
 	}
 	task_end(&slots);

@@ -11,7 +11,8 @@
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "netlink.h"
 
 /* Of the "netdev" generic netlink family (Linux 6.3), newer than the headers we build with. */
 #define NETDEV_FAMILY           "netdev"
@@ -27,38 +28,6 @@ static struct netdev *netdev_find(struct netdevs *devs, unsigned int ifindex)
 		if (devs->list[i].ifindex == ifindex)
 			return &devs->list[i];
 	return NULL;
-}
-
-/* One request, every answer to `handle`. 0 or -errno. */
-static int netlink_ask(int protocol, struct nlmsghdr *request, mnl_cb_t handle, void *context)
-{
-	char *buffer = malloc(MNL_SOCKET_BUFFER_SIZE * 4);
-	struct mnl_socket *sock = mnl_socket_open2(protocol, SOCK_CLOEXEC);
-	uint32_t sequence = time(NULL), port;
-	int err = -errno;
-	ssize_t length;
-
-	if (!sock || !buffer)
-		goto out;
-	request->nlmsg_seq = sequence;
-	if (mnl_socket_bind(sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(sock, request, request->nlmsg_len) < 0) {
-		err = -errno;
-		goto out;
-	}
-	port = mnl_socket_get_portid(sock);
-	do {
-		length = mnl_socket_recvfrom(sock, buffer, MNL_SOCKET_BUFFER_SIZE * 4);
-		if (length < 0)
-			break;
-		length = mnl_cb_run(buffer, length, sequence, port, handle, context);
-	} while (length > MNL_CB_STOP);
-	err = length < 0 ? -errno : 0;
-out:
-	if (sock)
-		mnl_socket_close(sock);
-	free(buffer);
-	return err;
 }
 
 static int read_vlan(const struct nlattr *attr, void *context)

@@ -10,14 +10,13 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "attach.h"
+#include "ipsec.h"
 #include "jiffies.h"
 #include "loader.h"
 #include "netdev.h"
@@ -27,17 +26,15 @@
 #define TCX_EGRESS 47
 
 /*
- * What a packet was in one namespace means nothing in another, and may do harm there: Linux 6.16 is
- * the first to take it off. (Before, what IPsec has decrypted is taken for that there, too.)
+ * What a packet was in one namespace means nothing in another, and may do harm there. Not every kernel
+ * takes it off (that began with Linux 6.15): what IPsec has decrypted here is then dropped there, where
+ * no policy knows of it.
  */
-static bool kernel_scrubs(void)
+static bool packets_bear_nothing(void)
 {
-	struct utsname name;
-	int major, minor;
+	struct ipsec ipsec;
 
-	if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
-		return false;
-	return major > 6 || (major == 6 && minor >= 16);
+	return !ipsec_ask(&ipsec) && !ipsec.states;
 }
 
 static __u32 program_id(int fd)
@@ -142,7 +139,7 @@ int peers_examine(const struct lease *lease, const struct pins *pins)
 		return -ENOMEM;
 	for (__u32 i = 0; i < XFWD_PORTS_MAX; i++)
 		table->at[i] = i;
-	if (kernel_scrubs()) {
+	if (packets_bear_nothing()) {
 		err = netdevs_get_links(&devs);
 		netdevs_ask_redirects(&devs);
 		fill(table, lease, pins, &devs);

@@ -12,6 +12,19 @@ one_sentence() {
 	equal "lines said" "$(said | wc -l)" 1
 }
 
+# What it forwards leaves by no policy.
+ipsec_policies() {
+	topology
+	ip -n "$EDGE" xfrm policy list || skip "this kernel has no IPsec"
+	echo 'dnat in eth0 tcp to :80 -> 10.0.0.2' >"$TMP/case/rules"
+	equal status "$(status_of xfwd apply "$TMP/case/rules")" 0
+	[[ $(said) != *IPsec* ]]
+	ip -n "$EDGE" xfrm policy add dir out src 10.0.0.0/24 dst 198.51.100.0/24 \
+		tmpl src 10.0.0.1 dst 198.51.100.2 proto esp mode tunnel
+	equal status "$(status_of xfwd apply "$TMP/case/rules")" 0
+	contains "$(said)" "there are IPsec policies: what these rules forward goes past them, in clear"
+}
+
 unknown_interface() {
 	topology
 	local status
@@ -201,6 +214,7 @@ json_everywhere() {
 }
 
 once "unknown interface" unknown_interface
+once "IPsec policies" ipsec_policies
 once "unknown namespace" unknown_namespace
 once "under ip netns exec" inside_netns_exec
 once "without bpffs" without_bpffs
