@@ -2,8 +2,9 @@
 # Sourced by the tests beside it: namespaces as hosts, the programs that run in them, test cases.
 #
 # A case is a shell function, run in a subshell that ends at its first failing command; whatever it
-# made is gone afterwards. `once NAME FUNCTION` runs it in mode auto, `each_mode NAME FUNCTION` in
-# every mode, and `finish` ends the file. Arguments select cases: all are part of its name.
+# made is gone afterwards. `once NAME FUNCTION` runs it in mode auto, which is tc on a veth,
+# `each_mode NAME FUNCTION` in each of the others (or those of XFWD_TEST_MODES), and `finish` ends the
+# file. Arguments select cases: all are part of its name.
 #
 #	outside ──────────── eth0  edge  eth1 ──────────── inside
 #	198.51.100.2  198.51.100.1        10.0.0.1  10.0.0.2
@@ -15,7 +16,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 XFWD=${XFWD:-$HERE/../../build/xfwd}
 PEER=$HERE/peer.py
 ID=${XFWD_TEST_ID:-xt-$(od -An -N2 -tx1 /dev/urandom | tr -d ' ')}
-MODES="auto native generic tc"
+MODES=${XFWD_TEST_MODES:-native generic tc}
 TMP=$(mktemp -d /tmp/xfwd-test-XXXXXX)
 chmod 755 "$TMP"
 trap 'rm -rf "$TMP"' EXIT
@@ -147,12 +148,16 @@ said() {
 	cat "$TMP/case/said"
 }
 
-# Without -e and with the trap off: its command is expected to fail at first.
+# Without -e and with the trap off: its command is expected to fail at first. It may be a wait, too, and
+# that is ended by its return alone.
 wait_until() { # SECONDS COMMAND...
 	local end=$(($(date +%s%N) + $1 * SLOWER * 1000000000)) first=$1
 	shift
 	until (trap - ERR && "$@") >/dev/null 2>&1; do
-		(($(date +%s%N) < end)) || fail "not within $first s: $*"
+		if (($(date +%s%N) >= end)); then
+			fail "not within $first s: $*"
+			return 1
+		fi
 		sleep 0.05
 	done
 }

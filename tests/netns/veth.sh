@@ -3,7 +3,6 @@
 # What the service sends to the other end of a veth at once arrives as by the queue, and goes by the
 # queue again as soon as anything there would miss it.
 . "$(dirname "$0")/lib.sh"
-MODES="auto tc"
 FAR=$ID-far
 
 run_service() { # rules on standard input
@@ -54,13 +53,17 @@ sent() { # INTERFACE
 	ip -n "$EDGE" -s -j link show "$1" | jq '.[0].stats64.tx.packets'
 }
 
-forward_streams() { # [queued]
+serve_streams() {
 	run_service <<<"dnat in eth0 tcp,udp to :2000 -> 10.0.0.2"
 	serve "$INSIDE" tcp 10.0.0.2 2000
 	serve "$INSIDE" udp 10.0.0.2 2000
+}
+
+forward_streams() {
+	serve_streams
 	streams "$OUTSIDE" tcp 198.51.100.1 2000 10
 	streams "$OUTSIDE" udp 198.51.100.1 2000 10
-	wait_until 20 "${1:-straight}" eth0 eth1
+	wait_until 20 straight eth0 eth1
 }
 
 both_ways() {
@@ -101,11 +104,14 @@ ended() {
 	streams_end
 }
 
-# Each of these is seen when it comes and when it goes, and streams go on.
+# Each of these is seen when it comes and when it goes, and streams go on. (TCP's: a queue that is taken
+# away takes with it what comes meanwhile, and so do a device's rings.)
 each_thing() {
 	topology
 	other_end_xdp tc # whose program is used below
-	forward_streams
+	serve_streams
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 20
+	wait_until 20 straight eth0 eth1
 	comes_and_goes merging on off
 	comes_and_goes sending tx off on
 	comes_and_goes other_end_xdp native tc
@@ -249,7 +255,10 @@ decrypted() {
 	ip -n "$OUTSIDE" xfrm policy add dir out src 192.0.2.9 dst 198.51.100.1 \
 		tmpl src 198.51.100.2 dst 198.51.100.1 proto esp mode tunnel
 	ip -n "$EDGE" route add 192.0.2.9/32 via 198.51.100.2
-	forward_streams queued
+	serve_streams
+	streams "$OUTSIDE" tcp 198.51.100.1 2000 10
+	streams "$OUTSIDE" udp 198.51.100.1 2000 10
+	wait_until 20 queued eth0 eth1
 	ip -n "$EDGE" -s xfrm state | grep -E '[0-9]{3,}\(packets\)' # decrypted
 	streams_end
 }
@@ -324,7 +333,7 @@ bulk() {
 	streams_end
 }
 
-each_mode "both ways" both_ways
+once "both ways" both_ways
 once "both ways over IPv6" both_ways6
 once "48 MiB each way, and their checksums" bulk
 once "the same frames, byte by byte" same_frames

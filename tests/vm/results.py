@@ -16,10 +16,11 @@ OUT = os.path.join(TOP, "build/vm")
 REFUSED = ("5.10",)  # lacks what xfwd needs, and has to say so
 REFUSAL = ("tests/vm/least.sh",)
 # What a change can break under another kernel, and is tested in minutes.
-CI_TESTS = ("tests/vm/least", "tests/vm/wire", "prog/load_test", "prog/rewrite_test",
+CI_TESTS = ("tests/vm/least", "tests/vm/wire", "tests/vm/compilers", "prog/load_test", "prog/rewrite_test",
             "tests/conformance/")
 QUICK_TESTS = (*CI_TESTS, "unit/")
-ELSEWHERE = ("tests/cli/source.sh",)  # builds, which tells nothing of a kernel
+# They build, which tells nothing of a kernel.
+ELSEWHERE = ("tests/cli/source.sh", "tests/toolchain/clang.sh")
 QUICK_ROWS = "V1"  # of the conformance tests
 # Where that lies which tests use, if not only in their own folder.
 USED = {"tests/vm": ("tests/netns", "tests/bench", "build/bench"),

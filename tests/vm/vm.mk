@@ -11,5 +11,6 @@
 
 vm-test vm-quick: setup
 	$(Q)$(MAKE) --no-print-directory all tests bench-programs
+	$(Q)$(if $(filter vm-test,$@),scripts/setup clang-16 clang-19 && tests/toolchain/clang.sh)
 	$(Q)scripts/vm $(if $(filter vm-quick,$@),--quick) $(KERNEL:%=--kernel %); status=$$?; \
 		tests/vm/table.py && exit $$status
