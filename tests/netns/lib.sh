@@ -151,15 +151,19 @@ said() {
 # Without -e and with the trap off: its command is expected to fail at first. It may be a wait, too, and
 # that is ended by its return alone.
 wait_until() { # SECONDS COMMAND...
-	local end=$(($(date +%s%N) + $1 * SLOWER * 1000000000)) first=$1
+	local end=$(($(now) + $1 * SLOWER * 1000000)) first=$1
 	shift
 	until (trap - ERR && "$@") >/dev/null 2>&1; do
-		if (($(date +%s%N) >= end)); then
+		if (($(now) >= end)); then
 			fail "not within $first s: $*"
 			return 1
 		fi
-		sleep 0.05
+		sleep_ms $((50 * SLOWER))
 	done
+}
+
+now() { # in microseconds
+	echo "${EPOCHREALTIME/[.,]/}"
 }
 
 sleep_ms() { # MILLISECONDS

@@ -158,7 +158,7 @@ def stream(proto, addr, port, count, path):
         with open(path + ".new", "w") as file:
             print(min(reached), file=file)
         os.rename(path + ".new", path)
-        time.sleep(0.05)
+        time.sleep(0.05 * SLOWER)
     print("\n".join(broken), file=sys.stderr)
     return 1
 
