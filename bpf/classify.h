@@ -230,7 +230,10 @@ static __always_inline const struct rule_action *rule_in_room(__u32 room)
 {
 	struct rule_query *query = bpf_map_lookup_elem(&rule_queries, &room);
 
-	return query ? &query->action : NULL;
+	if (!query)
+		return NULL;
+	barrier_var(query); /* or newer clangs reckon first, which Linux 6.12 does not take */
+	return &query->action;
 }
 
 static __always_inline const struct rule_action *
