@@ -73,8 +73,8 @@ static __always_inline enum verdict fragment_hold(struct __sk_buff *skb, const s
 
 	if (r->p.l3_offset != ETH_HLEN || length < ETH_HLEN)
 		return VERDICT_CONTINUE;
-	barrier_var(
-		length); /* newer clangs would compare a difference, which tells Linux 6.12 nothing */
+	/* Newer clangs would compare a difference instead, which tells Linux 6.12 nothing. */
+	barrier_var(length);
 	if (length > HELD_FRAME || bpf_skb_load_bytes(skb, 0, room->held.frame, length))
 		return VERDICT_CONTINUE;
 	room->held.seen = packet_now(&r->p);
