@@ -41,9 +41,9 @@ static void note_missing(const struct config *config, const struct netdevs *devs
 /* As with all that forwards before the kernel routes: what should have been encrypted is not. */
 static void note_ipsec(const struct config *config)
 {
-	struct ipsec ipsec;
+	__u32 policies;
 
-	if (config->rule_count && !ipsec_ask(&ipsec) && ipsec.policies)
+	if (config->rule_count && !ipsec_count_policies(&policies) && policies)
 		msg_note(
 			"there are IPsec policies: what these rules forward goes past them, in clear");
 }

@@ -8,12 +8,11 @@
 
 #include <linux/types.h>
 
-struct ipsec {
-	__u32 states; /* security associations */
-	__u32 policies; /* for what leaves */
-};
-
-/* 0, or a negative errno. A kernel without IPsec has none of it. */
-int ipsec_ask(struct ipsec *ipsec);
+/*
+ * How many security associations there are, and how many policies for what leaves. 0, or a negative
+ * errno. A kernel without IPsec has none of either.
+ */
+int ipsec_count_associations(__u32 *count);
+int ipsec_count_policies(__u32 *count);
 
 #endif

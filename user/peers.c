@@ -32,9 +32,9 @@
  */
 static bool packets_bear_nothing(void)
 {
-	struct ipsec ipsec;
+	__u32 associations;
 
-	return !ipsec_ask(&ipsec) && !ipsec.states;
+	return !ipsec_count_associations(&associations) && !associations;
 }
 
 static __u32 program_id(int fd)

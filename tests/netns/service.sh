@@ -103,7 +103,7 @@ xdp_forwarded() {
 }
 
 now_ms() {
-	echo $(($(date +%s%N) / 1000000))
+	echo $(($(now) / 1000))
 }
 
 is_over() { # SINCE MS: where looking takes long, too

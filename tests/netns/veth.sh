@@ -59,10 +59,14 @@ serve_streams() {
 	serve "$INSIDE" udp 10.0.0.2 2000
 }
 
-forward_streams() {
+begin_streams() {
 	serve_streams
 	streams "$OUTSIDE" tcp 198.51.100.1 2000 10
 	streams "$OUTSIDE" udp 198.51.100.1 2000 10
+}
+
+forward_streams() {
+	begin_streams
 	wait_until 20 straight eth0 eth1
 }
 
@@ -255,9 +259,7 @@ decrypted() {
 	ip -n "$OUTSIDE" xfrm policy add dir out src 192.0.2.9 dst 198.51.100.1 \
 		tmpl src 198.51.100.2 dst 198.51.100.1 proto esp mode tunnel
 	ip -n "$EDGE" route add 192.0.2.9/32 via 198.51.100.2
-	serve_streams
-	streams "$OUTSIDE" tcp 198.51.100.1 2000 10
-	streams "$OUTSIDE" udp 198.51.100.1 2000 10
+	begin_streams
 	wait_until 20 queued eth0 eth1
 	ip -n "$EDGE" -s xfrm state | grep -E '[0-9]{3,}\(packets\)' # decrypted
 	streams_end

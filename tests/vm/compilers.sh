@@ -5,7 +5,8 @@
 
 newer_clangs() {
 	local test built=("$HERE"/../../build/toolchain/clang-1[69]/tests/prog/load_test)
-	[[ ${XFWD_TEST_WIRES:-0} != 0 && -x ${built[0]} ]] || skip "for the virtual machine, after make toolchain-test"
+	[[ ${XFWD_TEST_WIRES:-0} != 0 && -x ${built[0]} ]] ||
+		skip "for the virtual machine, after make toolchain-test"
 	for test in "${built[@]}"; do
 		CMOCKA_MESSAGE_OUTPUT=TAP "$test"
 	done

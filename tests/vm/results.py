@@ -16,8 +16,8 @@ OUT = os.path.join(TOP, "build/vm")
 REFUSED = ("5.10",)  # lacks what xfwd needs, and has to say so
 REFUSAL = ("tests/vm/least.sh",)
 # What a change can break under another kernel, and is tested in minutes.
-CI_TESTS = ("tests/vm/least", "tests/vm/wire", "tests/vm/compilers", "prog/load_test", "prog/rewrite_test",
-            "tests/conformance/")
+CI_TESTS = ("tests/vm/least", "tests/vm/wire", "tests/vm/compilers", "prog/load_test",
+            "prog/rewrite_test", "tests/conformance/")
 QUICK_TESTS = (*CI_TESTS, "unit/")
 # They build, which tells nothing of a kernel.
 ELSEWHERE = ("tests/cli/source.sh", "tests/toolchain/clang.sh")
