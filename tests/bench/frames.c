@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <net/if.h>
 #include <linux/if_link.h>
 #include <sched.h>
@@ -30,6 +31,7 @@
 #include "bench/frames.skel.h"
 
 #define CHUNK_SECONDS 0.025
+#define QUIET_SECONDS 0.5 /* after them nothing more arrives */
 
 struct options {
 	const char *client, *edge, *server;
@@ -211,16 +213,20 @@ static double live(struct bench *b, unsigned int frames)
 	return (clock->ended - clock->began) * 1e-9;
 }
 
-/* Waits until nothing more arrives: for counting, not for timing. */
-static void settle(const struct bench *b, struct frames_count *count)
+/* Waits until there are so many, or nothing has arrived for a while: for counting, not for timing. */
+static void settle(const struct bench *b, unsigned long long wanted, struct frames_count *count)
 {
 	unsigned long long before;
+	double since = now();
 
-	do {
+	count_read(b, count);
+	while (count_all(count) < wanted && now() - since < QUIET_SECONDS) {
 		before = count_all(count);
-		usleep(20000);
+		usleep(1000);
 		count_read(b, count);
-	} while (count_all(count) != before);
+		if (count_all(count) != before)
+			since = now();
+	}
 }
 
 static void say(const struct tally *t, const struct frames_count *from)
@@ -247,8 +253,7 @@ static void command_send(struct bench *b, unsigned long long frames, unsigned in
 	b->skel->bss->next_flow = first;
 	count_read(b, &from);
 	t.seconds = live(b, frames);
-	count_read(b, &t.count);
-	settle(b, &t.count);
+	settle(b, count_all(&from) + frames, &t.count);
 	say(&t, &from);
 }
 
@@ -279,7 +284,7 @@ static void command_count(const struct bench *b)
 	struct frames_count none = { 0 };
 	struct tally t = { .seconds = 1 };
 
-	settle(b, &t.count);
+	settle(b, ULLONG_MAX, &t.count);
 	say(&t, &none);
 }
 
