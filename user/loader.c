@@ -24,6 +24,11 @@
 #include "task.h"
 #include "xfwd.skel.h"
 
+struct loading {
+	const struct pins *pins;
+	const struct options *options;
+};
+
 /* The last thing that libbpf warned of: the verifier's or the kernel's reason, which errno lacks. */
 static char last_words[512];
 static pthread_mutex_t last_words_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,7 +121,7 @@ static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, skel->obj) {
-		if (!state_has_map(map_name(map)))
+		if (!bpf_map__autocreate(map) || !state_has_map(map_name(map)))
 			continue;
 		pins_path(path, pins->loading, "maps/%s", map_name(map));
 		if (bpf_obj_pin(bpf_map__fd(map), path))
@@ -247,30 +252,58 @@ static __u32 queue_room(__u32 flows)
 	return flows + flows / 8 + 64;
 }
 
-static void size_mappings(const struct xfwd_bpf *skel, __u32 flows)
+/* Of all maps, those that take longest to make. */
+static bool is_of_mappings(const char *name)
 {
+	return !strcmp(name, "mappings") || !strcmp(name, "outsides") ||
+	       !strcmp(name, "mapping_queue");
+}
+
+static void size_maps(const struct xfwd_bpf *skel, __u32 flows)
+{
+	bpf_map__set_map_flags(bpf_map__inner_map(skel->maps.rule_records), RECORDS_MAP_FLAGS);
+	bpf_map__set_max_entries(skel->maps.flows4, flow_buckets(flows));
+	bpf_map__set_max_entries(skel->maps.halves4, flow_buckets(flows));
 	bpf_map__set_max_entries(skel->maps.mappings, flows);
 	bpf_map__set_max_entries(skel->maps.outsides, flows);
 	bpf_map__set_max_entries(skel->maps.mapping_queue, queue_room(flows));
 }
 
-static int load_maps(struct xfwd_bpf **skel, const struct config *config)
+/* Makes and pins the mappings' maps, or all others, which the settings are among. */
+static int load_maps(const struct loading *loading, bool of_mappings)
 {
+	struct xfwd_bpf *skel = open_program(NULL, 0);
+	struct bpf_map *map;
 	int err;
 
-	*skel = open_program(NULL, 0);
-	if (!*skel)
+	if (!skel)
 		return -errno;
-	bpf_map__set_map_flags(bpf_map__inner_map((*skel)->maps.rule_records), RECORDS_MAP_FLAGS);
-	bpf_map__set_max_entries((*skel)->maps.flows4, flow_buckets(config->options.flows));
-	bpf_map__set_max_entries((*skel)->maps.halves4, flow_buckets(config->options.flows));
-	size_mappings(*skel, config->options.flows);
-	err = xfwd_bpf__load(*skel);
-	if (err) {
-		xfwd_bpf__destroy(*skel);
-		*skel = NULL;
-	}
+	size_maps(skel, loading->options->flows);
+	bpf_object__for_each_map(map, skel->obj)
+		bpf_map__set_autocreate(map, is_of_mappings(map_name(map)) == of_mappings);
+	err = bpf_object__load(skel->obj); /* and not the skeleton, which wants all maps */
+	if (!err && !of_mappings)
+		err = write_settings(skel, loading->options);
+	if (!err)
+		err = pin_maps(skel, loading->pins);
+	xfwd_bpf__destroy(skel);
 	return err;
+}
+
+static int load_mappings(void *loading)
+{
+	return load_maps(loading, true);
+}
+
+static int load_all_maps(struct loading *loading)
+{
+	struct task task;
+	int err, failed;
+
+	task_start(&task, load_mappings, loading);
+	err = load_maps(loading, false);
+	failed = task_end(&task);
+	return err ? err : failed;
 }
 
 static int load_hook(const struct pins *pins, const char *name)
@@ -336,21 +369,15 @@ static void load_failed(const char *step, int err)
 
 int loader_load(const struct pins *pins, const struct config *config)
 {
-	struct xfwd_bpf *skel = NULL;
-	const char *step = "load the programs";
+	struct loading loading = { pins, &config->options };
+	const char *step = "pin to " PINS_ROOT;
 	int err;
 
-	err = load_maps(&skel, config);
+	err = make_dirs(pins);
 	if (!err) {
-		step = "write the settings";
-		err = write_settings(skel, &config->options);
+		step = "make the maps";
+		err = load_all_maps(&loading);
 	}
-	if (!err) {
-		step = "pin to " PINS_ROOT;
-		err = make_dirs(pins);
-	}
-	if (!err)
-		err = pin_maps(skel, pins);
 	if (!err) {
 		step = "load the programs and start the sweeper";
 		err = load_programs(pins);
@@ -361,6 +388,5 @@ int loader_load(const struct pins *pins, const struct config *config)
 		load_failed(step, err);
 		pins_remove(pins->loading);
 	}
-	xfwd_bpf__destroy(skel);
 	return err;
 }
