@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# The source as it is handed on: the archive of `make dist` builds by itself, a tree that cannot be
-# written to builds elsewhere, and both make the same command.
+# The source as it is handed on: the archive of `make dist` builds by itself, out of a tree that cannot
+# be written to, and what it makes is what this tree does.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 dir=$(mktemp -d /tmp/xfwd-test-XXXXXX)
@@ -18,19 +18,19 @@ result() { # STATUS NAME
 	echo "ok $number - $2"
 }
 
+# Read-only for the time that it takes, as root may write to anything else.
 archive_makes() {
 	make dist BUILD="$dir/dist" && tar -xzf "$dir"/dist/xfwd-*.tar.gz -C "$dir" &&
-		mv "$dir"/xfwd-*/ "$dir/source" && make -C "$dir/source" -j2 all unit &&
-		"$dir/source/tests/run" unit
-}
-
-# Mounted for the time it takes, as root may write to anything else.
-read_only_makes() {
-	mkdir "$dir/mounted" && unshare --mount sh -euc "
-		mount --bind '$dir/source' '$dir/mounted'
-		mount -o remount,bind,ro '$dir/mounted'
-		! touch '$dir/mounted/written' || exit 1
-		make -C '$dir/mounted' -j2 BUILD='$dir/elsewhere'"
+		mv "$dir"/xfwd-*/ "$dir/source" || return
+	if [[ $(id -u) != 0 ]]; then
+		make -C "$dir/source" -j2 BUILD="$dir/elsewhere" all
+	else
+		unshare --mount sh -euc "
+			mount --bind '$dir/source' '$dir/source'
+			mount -o remount,bind,ro '$dir/source'
+			! touch '$dir/source/written' || exit 1
+			make -C '$dir/source' -j2 BUILD='$dir/elsewhere' all"
+	fi && "$dir/elsewhere/xfwd" version
 }
 
 if ! git rev-parse >"$dir/log" 2>&1; then
@@ -38,15 +38,12 @@ if ! git rev-parse >"$dir/log" 2>&1; then
 	echo "ok 1 - an archive # SKIP no git here"
 	exit
 fi
-echo 1..3
+echo 1..2
 archive_makes >"$dir/log" 2>&1
-result $? "an archive builds, and passes the unit tests"
-if [[ $(id -u) = 0 ]]; then
-	read_only_makes >"$dir/log" 2>&1
-	result $? "a read-only tree builds elsewhere"
-	cmp "$dir/source/build/xfwd" "$dir/elsewhere/xfwd" >"$dir/log" 2>&1
+result $? "an archive builds, out of a tree that cannot be written to"
+if make -q all >"$dir/log" 2>&1; then
+	cmp "$dir/elsewhere/xfwd" build/xfwd >"$dir/log" 2>&1
 	result $? "the same source makes the same command anywhere"
 else
-	echo "ok 2 - a read-only tree # SKIP needs root"
-	echo "ok 3 - the same command # SKIP needs root"
+	echo "ok 2 - the same command # SKIP this tree's is older than its source: run make first"
 fi

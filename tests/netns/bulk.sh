@@ -72,7 +72,7 @@ over6() { # both ways at once, through dnat and masquerade
 		jq "[.flows[].bytes[1] >= $MB * 262144] | length == 2 and all")" true
 }
 
-each_mode "$MB MiB down" download
+every_mode "$MB MiB down" download
 each_mode "$((MB / 4)) MiB up" upload
 each_mode "$((MB / 4)) MiB from outside through masquerade" masqueraded
 each_mode "$((MB / 4)) MiB each way over IPv6" over6

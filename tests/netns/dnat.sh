@@ -174,7 +174,7 @@ rule_counters() {
 	equal "after deletion" "$(flow_count)" 0
 }
 
-each_mode "dnat to the server behind" forward
+every_mode "dnat to the server behind" forward
 each_mode "dnat and masquerade back" forward_and_back
 each_mode "proxy with two legs, routers on both sides" two_legs
 each_mode "source and destination prefixes and port ranges" matches
@@ -182,7 +182,7 @@ each_mode "a range of ports shifted" port_shift
 each_mode "a range of ports kept, TCP and UDP in one rule" same_ports
 once "the first rule that matches wins" first_rule_wins
 each_mode "drop" dropped
-each_mode "ping through dnat" echo_request
+every_mode "ping through dnat" echo_request
 once "frames of several pieces, with options" nonlinear
 each_mode "500 connections, 50 at once" many_at_once
 once "counters and flows of a rule" rule_counters

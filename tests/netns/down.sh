@@ -265,7 +265,7 @@ killed() {
 	for n in $(rounds 30); do
 		"$XFWD" -q -n "$EDGE" apply "$TMP/case/conf" &
 		pid=$!
-		sleep_ms $((RANDOM % (400 * SLOWER)))
+		sleep_ms $((RANDOM % (300 * SLOWER)))
 		kill -9 "$pid" || true
 		wait "$pid" || true
 		((n % 2)) || xfwd -q apply "$TMP/case/conf"
@@ -287,7 +287,7 @@ clsact_of_others_stays() {
 	without_tcx tc_of_others
 }
 
-each_mode "down leaves nothing behind" leaves_nothing
+every_mode "down leaves nothing behind" leaves_nothing
 once "down leaves nothing behind, without TCX" clsact_goes
 once "another program's tc filters stay, without TCX" clsact_of_others_stays
 once "down leaves the user's own sysctls" sysctls_of_the_user
@@ -298,7 +298,7 @@ each_mode "another program's tc filters stay" tc_of_others
 once "an occupied XDP hook" xdp_of_others
 once "an apply that cannot attach changes nothing" refused_while_running
 once "modes go back where an apply cannot attach" modes_go_back
-each_mode "down for one interface" one_interface
-each_mode "an interface disappears" interface_gone
-each_mode "kill -9 of the first apply" killed
+every_mode "down for one interface" one_interface
+every_mode "an interface disappears" interface_gone
+every_mode "kill -9 of the first apply" killed
 finish

@@ -236,10 +236,10 @@ expires() {
 	wait_until 10 eval '[[ $(xfwd stats) == *"0 of 131072 flows in use"* ]]'
 }
 
-each_mode "redirect" redirect
+every_mode "redirect" redirect
 once "a rule for both families" both_families
 once "rules of the other family come later" other_family_later
-each_mode "dnat to the server behind" forward
+every_mode "dnat to the server behind" forward
 each_mode "dnat and masquerade back" forward_and_back
 each_mode "masquerade" masqueraded
 each_mode "ping in and out" pings

@@ -3,8 +3,9 @@
 #
 # A case is a shell function, run in a subshell that ends at its first failing command; whatever it
 # made is gone afterwards. `once NAME FUNCTION` runs it in mode auto, which is tc on a veth,
-# `each_mode NAME FUNCTION` in each of the others (or those of XFWD_TEST_MODES), and `finish` ends the
-# file. Arguments select cases: all are part of its name.
+# `each_mode NAME FUNCTION` in the two whose packets take different ways, native and tc, and
+# `every_mode` in generic, too: native's program, on skbs. XFWD_TEST_MODES names those of all that are
+# wanted. `finish` ends the file. Arguments select cases: all are part of its name.
 #
 #	outside ──────────── eth0  edge  eth1 ──────────── inside
 #	198.51.100.2  198.51.100.1        10.0.0.1  10.0.0.2
@@ -16,7 +17,8 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 XFWD=${XFWD:-$HERE/../../build/xfwd}
 PEER=$HERE/peer.py
 ID=${XFWD_TEST_ID:-xt-$(od -An -N2 -tx1 /dev/urandom | tr -d ' ')}
-MODES=${XFWD_TEST_MODES:-native generic tc}
+MODES=${XFWD_TEST_MODES:-native tc}
+EVERY_MODE=${XFWD_TEST_MODES:-native generic tc}
 TMP=$(mktemp -d /tmp/xfwd-test-XXXXXX)
 chmod 755 "$TMP"
 trap 'rm -rf "$TMP"' EXIT
@@ -37,9 +39,17 @@ once() { # NAME FUNCTION
 }
 
 each_mode() { # NAME FUNCTION
+	in_modes "$MODES" "$@"
+}
+
+every_mode() { # NAME FUNCTION
+	in_modes "$EVERY_MODE" "$@"
+}
+
+in_modes() { # MODES NAME FUNCTION
 	local mode
-	for mode in $MODES; do
-		MODE=$mode run_case "$1, mode $mode" "$2"
+	for mode in $1; do
+		MODE=$mode run_case "$2, mode $mode" "$3"
 	done
 }
 
@@ -182,8 +192,7 @@ namespace() { # NAME...
 	for ns; do
 		ip netns add "$ns"
 		NAMESPACES+=("$ns")
-		ip -n "$ns" link set lo up
-		in_ns "$ns" sysctl -qw net.ipv4.ip_forward=0
+		in_ns "$ns" sh -c "echo 0 >/proc/sys/net/ipv4/ip_forward && exec ip link set lo up"
 	done
 }
 
@@ -195,9 +204,11 @@ link() { # NS INTERFACE ADDRESS/LEN NS INTERFACE ADDRESS/LEN
 	wait_until 5 is_up "$4" "$5"
 }
 
-end_of_link() {
-	ip -n "$1" address add "$3" dev "$2"
-	ip -n "$1" link set "$2" up
+end_of_link() { # NS INTERFACE ADDRESS/LEN
+	ip -n "$1" -batch - <<-END
+		address add $3 dev $2
+		link set $2 up
+	END
 }
 
 is_up() {

@@ -92,7 +92,7 @@ killed() {
 	start "$OUTSIDE" iperf3 -c 198.51.100.1 -t 3600 -b "$((200 / SLOWER))M"
 	wait_until 10 eval '(($(flow_count dport 5201) >= 2))'
 
-	for n in $(rounds 60); do
+	for n in $(rounds 30); do
 		"$XFWD" -q -n "$EDGE" apply "$file" &
 		pid=$!
 		sleep_ms $((RANDOM % (100 * SLOWER))) # when to kill: anywhere in its run

@@ -143,8 +143,8 @@ test_stray_counted() {
 	(($(counter stray_dropped) >= 6))
 }
 
-each_mode "TCP out, small and large" tcp_out
-each_mode "UDP out" udp_out
+every_mode "TCP out, small and large" tcp_out
+every_mode "UDP out" udp_out
 each_mode "netcat and socat" with_netcat
 each_mode "two inside hosts with one source port" two_inside_hosts
 each_mode "ping out" ping_out

@@ -87,10 +87,10 @@ connection_from_before() {
 }
 
 once "one add on a fresh machine forwards, one delete undoes it" first_command
-each_mode "redirect alone makes a service answer on another port" redirect_alone
+every_mode "redirect alone makes a service answer on another port" redirect_alone
 each_mode "redirect UDP" redirect_udp
-each_mode "redirect and a large download" big_pages
+every_mode "redirect and a large download" big_pages
 each_mode "dnat to a service bound to loopback" loopback_service
-each_mode "loopback stays closed to the wire" loopback_guard
+every_mode "loopback stays closed to the wire" loopback_guard
 each_mode "connections from before the rules survive them" connection_from_before
 finish

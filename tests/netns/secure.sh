@@ -220,7 +220,7 @@ each_mode "an exposed host" exposed_host
 each_mode "a drop rule ends flows" drop_ends_flows
 each_mode "loopback is guarded" loopback_guarded
 once "what the firewall refused" refused_by_the_firewall
-each_mode "odd packets" odd_packets
+every_mode "odd packets" odd_packets
 each_mode "a connection opened again and again" opened_again
 once "an interface made again" made_again
 once "what a guest marks as translated" guest_marks

@@ -69,7 +69,7 @@ bulk() {
 		"$(sha256sum <"$TMP/www/big")"
 }
 
-each_mode "segments of a number of bytes, both ways" fixed
+every_mode "segments of a number of bytes, both ways" fixed
 each_mode "segments that the interface's MTU leaves" automatic
 once "segments that a route's MTU leaves" route
 each_mode "segments that IPv6 leaves" ipv6

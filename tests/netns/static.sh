@@ -82,7 +82,7 @@ in_its_place() { # what is before it decides; a masquerade is there for the othe
 	no_leaks
 }
 
-each_mode "a network for a network" networks
+every_mode "a network for a network" networks
 each_mode "a network for a network, IPv6" networks6
 once "among other rules" in_its_place
 finish

@@ -144,7 +144,7 @@ attached() {
 	[[ -n $(xdp_on eth0) && $(mode_of eth0.5) == "native eth0" ]]
 }
 
-each_mode "rules hold in the VLAN that they name" one_of_two
+every_mode "rules hold in the VLAN that they name" one_of_two
 once "VLANs share the XDP program of their device" shared
 once "the offload comes on again" offload_again
 once "and its mode" one_mode

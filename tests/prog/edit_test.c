@@ -30,7 +30,7 @@
 #include "print.h"
 #include "records.h"
 
-#define RUNS          8
+#define RUNS          5
 #define CHANGES       200
 #define POOL          80
 #define FORWARDS      100000

@@ -18,7 +18,7 @@
 #include "compare.h"
 #include "../unit/random.h"
 
-#define RULESETS 150
+#define RULESETS 100
 #define PACKETS  60
 
 static struct harness harness;

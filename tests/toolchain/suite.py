@@ -102,12 +102,13 @@ def run(*command):
                           stdin=subprocess.DEVNULL, capture_output=True)
 
 
-def build(result):
+def build(result, units):
     tool = result.tool
     shutil.rmtree(os.path.join(TOP, result.folder), ignore_errors=True)
     cc = f"{tool.cc} --sysroot={tool.sysroot}" if tool.sysroot else tool.cc
     made = run("make", f"-j{os.cpu_count()}", f"BUILD={result.folder}", f"CC={cc}",
-               f"CLANG={tool.clang}", f"CFLAGS={tool.cflags}", "all", "unit", result.path(LOAD))
+               f"CLANG={tool.clang}", f"CFLAGS={tool.cflags}", "all", *(["unit"] if units else []),
+               result.path(LOAD))
     result.note(BUILDS, not made.returncode and not made.stderr, "none", made.stderr)
     return not made.returncode
 
@@ -135,13 +136,14 @@ def test_load(result):
                 [verified.get(program) for program in PROGRAMS], ran.stdout + ran.stderr)
 
 
-def test(name):
+def test(name, units):
     result = Result(name)
     if missing := result.tool.missing():
         report(True, f"{name} # SKIP there is no {missing[0]}: `make toolchain-test` gets it")
         return None
-    if build(result):
-        test_units(result)
+    if build(result, units):
+        if units:
+            test_units(result)
         test_stack(result)
         if os.geteuid() == 0 and not result.tool.run:
             test_load(result)
@@ -174,13 +176,15 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description="Test what other compilers make of xfwd.")
     parser.add_argument("--readme", action="store_true", help="test all, and write the table")
+    parser.add_argument("--bpf", action="store_true",
+                        help="without the unit tests, which no compiler of bpf/ has a part in")
     parser.add_argument("name", nargs="*", help=", ".join(TOOLCHAINS))
     args = parser.parse_args()
     if unknown := set(args.name) - set(TOOLCHAINS):
         parser.error(f"no toolchain {', '.join(sorted(unknown))}")
-    if args.name and args.readme:
-        parser.error("the table is of all toolchains")
-    results = [result for name in args.name or TOOLCHAINS if (result := test(name))]
+    if (args.name or args.bpf) and args.readme:
+        parser.error("the table is of all toolchains, and all tests")
+    results = [result for name in args.name or TOOLCHAINS if (result := test(name, not args.bpf))]
     print(f"1..{len(reported)}")
     if args.readme:
         readme.rewrite("toolchains", "make toolchain-test", lambda _: table(results))
