@@ -24,7 +24,7 @@
 #include "task.h"
 #include "xfwd.skel.h"
 
-struct loading {
+struct map_job {
 	const struct pins *pins;
 	const struct options *options;
 };
@@ -45,6 +45,8 @@ static int listen_print(enum libbpf_print_level level, const char *format, va_li
 	if (!strncmp(line, "libbpf: ", 8))
 		memmove(line, line + 8, strlen(line + 8) + 1);
 	line[strcspn(line, "\n")] = '\0';
+	if (!strncmp(line, "failed to load ", 15)) /* the object, for what was said before */
+		return 0;
 	pthread_mutex_lock(&last_words_lock);
 	strcpy(last_words, line);
 	pthread_mutex_unlock(&last_words_lock);
@@ -121,7 +123,7 @@ static int pin_maps(const struct xfwd_bpf *skel, const struct pins *pins)
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, skel->obj) {
-		if (!bpf_map__autocreate(map) || !state_has_map(map_name(map)))
+		if (!bpf_map__autocreate(map))
 			continue;
 		pins_path(path, pins->loading, "maps/%s", map_name(map));
 		if (bpf_obj_pin(bpf_map__fd(map), path))
@@ -183,8 +185,10 @@ static int reuse_maps(const struct xfwd_bpf *skel, const char *dir)
 	bpf_object__for_each_map(map, skel->obj) {
 		pins_path(path, dir, "maps/%s", map_name(map));
 		fd = bpf_obj_get(path);
-		if (fd < 0)
+		if (fd < 0 && errno == ENOENT)
 			continue;
+		if (fd < 0)
+			return -errno;
 		err = bpf_map__reuse_fd(map, fd);
 		close(fd);
 		if (err)
@@ -252,7 +256,7 @@ static __u32 queue_room(__u32 flows)
 	return flows + flows / 8 + 64;
 }
 
-/* Of all maps, those that take longest to make. */
+/* As slow to make as all other maps together, so that they are made beside these. */
 static bool is_of_mappings(const char *name)
 {
 	return !strcmp(name, "mappings") || !strcmp(name, "outsides") ||
@@ -269,8 +273,8 @@ static void size_maps(const struct xfwd_bpf *skel, __u32 flows)
 	bpf_map__set_max_entries(skel->maps.mapping_queue, queue_room(flows));
 }
 
-/* Makes and pins the mappings' maps, or all others, which the settings are among. */
-static int load_maps(const struct loading *loading, bool of_mappings)
+/* Makes and pins the mappings' maps, or all others that are pinned, and writes the settings there. */
+static int load_maps(const struct map_job *job, bool of_mappings)
 {
 	struct xfwd_bpf *skel = open_program(NULL, 0);
 	struct bpf_map *map;
@@ -278,30 +282,34 @@ static int load_maps(const struct loading *loading, bool of_mappings)
 
 	if (!skel)
 		return -errno;
-	size_maps(skel, loading->options->flows);
-	bpf_object__for_each_map(map, skel->obj)
-		bpf_map__set_autocreate(map, is_of_mappings(map_name(map)) == of_mappings);
-	err = bpf_object__load(skel->obj); /* and not the skeleton, which wants all maps */
+	size_maps(skel, job->options->flows);
+	bpf_object__for_each_map(map, skel->obj) {
+		const char *name = map_name(map);
+
+		bpf_map__set_autocreate(map,
+					state_has_map(name) && is_of_mappings(name) == of_mappings);
+	}
+	err = bpf_object__load(skel->obj); /* the skeleton's own maps every variable into memory */
 	if (!err && !of_mappings)
-		err = write_settings(skel, loading->options);
+		err = write_settings(skel, job->options);
 	if (!err)
-		err = pin_maps(skel, loading->pins);
+		err = pin_maps(skel, job->pins);
 	xfwd_bpf__destroy(skel);
 	return err;
 }
 
-static int load_mappings(void *loading)
+static int load_mappings(void *job)
 {
-	return load_maps(loading, true);
+	return load_maps(job, true);
 }
 
-static int load_all_maps(struct loading *loading)
+static int load_all_maps(struct map_job *job)
 {
 	struct task task;
 	int err, failed;
 
-	task_start(&task, load_mappings, loading);
-	err = load_maps(loading, false);
+	task_start(&task, load_mappings, job);
+	err = load_maps(job, false);
 	failed = task_end(&task);
 	return err ? err : failed;
 }
@@ -369,14 +377,14 @@ static void load_failed(const char *step, int err)
 
 int loader_load(const struct pins *pins, const struct config *config)
 {
-	struct loading loading = { pins, &config->options };
+	struct map_job job = { pins, &config->options };
 	const char *step = "pin to " PINS_ROOT;
 	int err;
 
 	err = make_dirs(pins);
 	if (!err) {
 		step = "make the maps";
-		err = load_all_maps(&loading);
+		err = load_all_maps(&job);
 	}
 	if (!err) {
 		step = "load the programs and start the sweeper";

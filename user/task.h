@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Things done side by side. Replacing an inner map and attaching a program make the kernel wait, ten
- * milliseconds and more, until no program that was running still runs: side by side they wait once.
+ * Things done side by side. Making maps and verifying programs keep a CPU busy, and there is another
+ * one. Replacing an inner map and attaching a program make the kernel wait, ten milliseconds and more,
+ * until no program that was running still runs: side by side they wait once.
  */
 #ifndef XFWD_TASK_H
 #define XFWD_TASK_H
