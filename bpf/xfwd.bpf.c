@@ -10,14 +10,15 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* At least as many instructions as Linux 6.18 adds to a program. */
+/* More than Linux 6.18 adds to any of the programs. */
 #define INSNS_SPARE 2048
 
 /*
- * Instructions that are not reached: the verifier takes them out before it inlines map look-ups, and
- * what it has allotted for them then holds the instructions that these add. If not for them, it would
- * copy all that it knows of the program, some 1.5 MB, once for each 46 that come: half of the time
- * that loading takes (bpf_patch_insn_data, kernel/bpf/verifier.c).
+ * Instructions that the verifier comes to know as dead, from the value of r0, and takes out before it
+ * inlines map look-ups. What it had allotted for them then holds the instructions that these add; if
+ * not, Linux 6.18 copies all that it knows of the program (for tc_ingress some 1.5 MB) once for each
+ * page that comes, which is half of the time that loading takes (bpf_patch_insn_data,
+ * kernel/bpf/verifier.c). Nothing but that time depends on it.
  */
 static __always_inline void spare_insns(void)
 {
