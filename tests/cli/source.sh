@@ -5,7 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 dir=$(mktemp -d /tmp/xfwd-test-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 unset MAKEFLAGS MAKELEVEL
 # git is asked about this folder, whoever it belongs to.
 export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
@@ -18,11 +18,13 @@ result() { # STATUS NAME
 	echo "ok $number - $2"
 }
 
-# Read-only for the time that it takes, as root may write to anything else.
+# Root may write to anything that is not mounted read-only, and others cannot mount.
 archive_makes() {
 	make dist BUILD="$dir/dist" && tar -xzf "$dir"/dist/xfwd-*.tar.gz -C "$dir" &&
 		mv "$dir"/xfwd-*/ "$dir/source" || return
+	make -C "$dir/source" -n BUILD="$dir/elsewhere" unit >/dev/null || return
 	if [[ $(id -u) != 0 ]]; then
+		chmod -R a-w "$dir/source"
 		make -C "$dir/source" -j2 BUILD="$dir/elsewhere" all
 	else
 		unshare --mount sh -euc "
@@ -42,7 +44,7 @@ echo 1..2
 archive_makes >"$dir/log" 2>&1
 result $? "an archive builds, out of a tree that cannot be written to"
 if make -q all >"$dir/log" 2>&1; then
-	cmp "$dir/elsewhere/xfwd" build/xfwd >"$dir/log" 2>&1
+	{ cmp "$dir/elsewhere/xfwd" build/xfwd || ! echo "by other compilers or flags?"; } >"$dir/log" 2>&1
 	result $? "the same source makes the same command anywhere"
 else
 	echo "ok 2 - the same command # SKIP this tree's is older than its source: run make first"

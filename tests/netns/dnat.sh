@@ -175,7 +175,7 @@ rule_counters() {
 }
 
 every_mode "dnat to the server behind" forward
-each_mode "dnat and masquerade back" forward_and_back
+every_mode "dnat and masquerade back" forward_and_back
 each_mode "proxy with two legs, routers on both sides" two_legs
 each_mode "source and destination prefixes and port ranges" matches
 each_mode "a range of ports shifted" port_shift

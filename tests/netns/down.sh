@@ -274,6 +274,21 @@ killed() {
 	done
 }
 
+few_descriptors() { # wherever an apply runs out of them, it leaves nothing behind
+	topology
+	local before n
+	before=$(snapshot)
+	echo "redirect in eth0 tcp to :80 -> :8080" >"$TMP/case/conf"
+	for n in {8..200..8}; do
+		! (ulimit -n "$n" && xfwd -q apply "$TMP/case/conf" 2>"$TMP/case/said") || break
+		contains "$(said)" "xfwd: cannot "
+		[[ ! -e /sys/fs/bpf/xfwd/netns-loading/$EDGE ]] || fail "half of the pins are left"
+		unchanged "$before"
+	done
+	((n > 40 && n < 200)) || fail "$n descriptors were enough"
+	equal rules "$(rules | wc -l)" 1
+}
+
 without_tcx() { # FUNCTION: as on kernels before 6.6
 	export XFWD_NO_TCX=1
 	"$1"
@@ -301,4 +316,5 @@ once "modes go back where an apply cannot attach" modes_go_back
 every_mode "down for one interface" one_interface
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
+once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish

@@ -240,7 +240,7 @@ every_mode "redirect" redirect
 once "a rule for both families" both_families
 once "rules of the other family come later" other_family_later
 every_mode "dnat to the server behind" forward
-each_mode "dnat and masquerade back" forward_and_back
+every_mode "dnat and masquerade back" forward_and_back
 each_mode "masquerade" masqueraded
 each_mode "ping in and out" pings
 each_mode "neighbour discovery" neighbours_asked

@@ -3,9 +3,10 @@
 #
 # A case is a shell function, run in a subshell that ends at its first failing command; whatever it
 # made is gone afterwards. `once NAME FUNCTION` runs it in mode auto, which is tc on a veth,
-# `each_mode NAME FUNCTION` in the two whose packets take different ways, native and tc, and
-# `every_mode` in generic, too: native's program, on skbs. XFWD_TEST_MODES names those of all that are
-# wanted. `finish` ends the file. Arguments select cases: all are part of its name.
+# `each_mode NAME FUNCTION` in native and tc, which have little in common, and `every_mode` in generic,
+# too, which differs from native by frames that are skbs, and by how it redirects them.
+# XFWD_TEST_MODES names others for both. `finish` ends the file. Arguments select cases: all are part of
+# its name.
 #
 #	outside ──────────── eth0  edge  eth1 ──────────── inside
 #	198.51.100.2  198.51.100.1        10.0.0.1  10.0.0.2

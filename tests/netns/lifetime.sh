@@ -164,7 +164,7 @@ each_mode "flows expire" expire
 once "flows in use live on" outlive_idle_neighbours
 each_mode "flow table full" table_full
 each_mode "kill -9 of apply under load breaks no stream" killed
-each_mode "rapid reloads break no stream" reloaded
+every_mode "rapid reloads break no stream" reloaded
 once "two writers at once" two_writers
 once "who is not root holds up no writer" locks_of_others
 finish

@@ -43,7 +43,7 @@ mtu_1500_masquerade() { through_masquerade 1500; }
 mtu_9000_masquerade() { through_masquerade 9000; }
 
 each_mode "iperf3 through dnat, MTU 1500" mtu_1500_dnat
-each_mode "iperf3 through dnat, MTU 9000" mtu_9000_dnat
+every_mode "iperf3 through dnat, MTU 9000" mtu_9000_dnat
 each_mode "iperf3 through masquerade, MTU 1500" mtu_1500_masquerade
 each_mode "iperf3 through masquerade, MTU 9000" mtu_9000_masquerade
 finish
