@@ -66,7 +66,7 @@ static bool egress_is_shared(const struct state *state, const struct netdev *dev
 
 /*
  * A veth whose other end has an XDP program, or merges segments (GRO), takes redirected frames, and
- * one that says nothing of XDP may have such another end, too.
+ * one that says nothing of XDP (before Linux 6.3 all do) may have such another end, too.
  */
 static bool may_skip_queue(const struct netdev *dev)
 {
