@@ -11,9 +11,14 @@ run_service() { # rules on standard input
 }
 
 run_again() {
+	wait_until 10 addresses_are_settled # each change makes it look again, and queue till then
 	"$XFWD" -q -n "$EDGE" run "$TMP/case/xfwd.conf" &
 	SERVICE=$!
 	wait_until 10 eval '[[ $(rules) ]]'
+}
+
+addresses_are_settled() {
+	[[ -z $(ip -n "$EDGE" -6 address show tentative) ]]
 }
 
 # By what `status` says, and by what the device itself has sent.
