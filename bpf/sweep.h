@@ -16,6 +16,7 @@
 #define SWEEP_STEPS        144 /* a tick, at most: the default table in two seconds */
 #define SWEEP_IDLE_FLOWS   64 /* a tick, at most: about 50 microseconds, half a percent of its time */
 #define SWEEP_RUSH         144 /* nearly full */
+#define SWEEP_SLICE_NS     (80 * 1000ULL) /* a tick and family, at most, where memory is slow */
 #define SWEEP_MAPPINGS     32 /* a tick, at least */
 #define SWEEP_MAPPINGS_MAX 64 /* a tick, at most */
 #define SWEEP_BATCH        8 /* of mappings: their numbers are multiples of it */
@@ -137,6 +138,7 @@ static __always_inline void sweep_family(enum family family)
 {
 	__s64 flows = sweeper.flows[family]; /* one may end before it is counted */
 	__u32 at = sweeper.at[family], idle = 0, most = SWEEP_IDLE_FLOWS;
+	__u64 began = bpf_ktime_get_ns(), slice = SWEEP_SLICE_NS;
 
 	if (flows <= 0)
 		return;
@@ -144,13 +146,14 @@ static __always_inline void sweep_family(enum family family)
 	if (flows > settings.flow_max - settings.flow_max / 8) {
 		sweeper.shorten = SWEEP_SHORTEN;
 		most = SWEEP_RUSH;
+		slice = 2 * SWEEP_SLICE_NS;
 	}
 	sweeper.least = settings.timeout_least >> sweeper.shorten;
 	sweeper.longest = sweep_longest();
 	for (__u32 i = 0; i < SWEEP_STEPS && idle < most; i++) {
 		idle += family == FAMILY_IP4 ? sweep4_step(at) : sweep6_step(at);
 		at += SWEEP_STEP;
-		if (at >= flow_buckets(settings.flow_max))
+		if (at >= flow_buckets(settings.flow_max) || bpf_ktime_get_ns() - began > slice)
 			break;
 	}
 	sweeper.at[family] = at < flow_buckets(settings.flow_max) ? at : 0;
