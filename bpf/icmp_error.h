@@ -177,7 +177,7 @@ static __always_inline int quote_parse(struct request *r, struct icmp_quote *q)
 }
 
 /* A checksum field of the quoted transport header, where the quote is long enough to have it. */
-static __always_inline void quote_checksum(struct icmp_quote *q, __u32 at, __u16 delta, int udp)
+static __always_inline void quote_checksum(struct icmp_quote *q, __u32 at, __u32 delta, int udp)
 {
 	__u16 *check = (__u16 *)(q->head + ((q->l4 + at) & 127 & ~1U));
 
@@ -189,7 +189,7 @@ static __always_inline void quote_checksum(struct icmp_quote *q, __u32 at, __u16
 static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const struct flow_key *to,
 						    __u16 addr_delta, __u16 port_delta)
 {
-	__u16 both = csum_delta_add(addr_delta, port_delta);
+	__u32 both = (__u32)addr_delta + port_delta;
 	__u8 *l4 = q->head + (q->l4 & 124);
 
 	if (q->l4 > QUOTE_HEAD - 8 || q->length < ICMP_HEADER + q->l4 + 8)
@@ -237,12 +237,13 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 				       struct icmp_quote *q, __u16 outer)
 {
 	__u32 length = q->length - ICMP_HEADER;
-	__u16 check = *(__u16 *)(q->bytes + 2), delta;
+	__u16 check = *(__u16 *)(q->bytes + 2);
+	__u32 delta;
 
 	delta = csum_fold(bpf_csum_diff((__be32 *)(q->bytes + ICMP_HEADER), QUOTE_HEAD,
 					(__be32 *)q->head, QUOTE_HEAD, 0));
 	if (!packet_is_ip4(p))
-		delta = csum_delta_add(delta, outer);
+		delta += outer;
 	check = csum_replace(check, delta);
 	if (length > QUOTE_HEAD)
 		length = QUOTE_HEAD;
@@ -312,7 +313,7 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	    !address_equal(r->p.tuple.daddr, r->key.saddr))
 		return VERDICT_DROP_MALFORMED;
 	quote_rewrite(q, &r->peer, csum_delta_address(&r->key, &r->peer),
-		      csum_delta_ports(&r->key, r->peer.sport, r->peer.dport));
+		      csum_fold(csum_delta_ports(&r->key, r->peer.sport, r->peer.dport)));
 	flow_fill(r, &r->p.tuple, &r->want, flags & FLOW_TO_LOCAL);
 	r->entry.flow.flags |= FLOW_DNAT; /* also where only ports change, which the quote has */
 	if (quote_store(skb, &r->p, q, r->entry.flow.addr_delta))

@@ -10,13 +10,6 @@
 /* The longest part of a transport header that is read. */
 #define PARSE_L4_LENGTH ((__u32)sizeof(struct tcphdr))
 
-static __always_inline int address_is_equal(const __u8 *a, const __u8 *b)
-{
-	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;
-
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]));
-}
-
 /*
  * XDP: what is not plain IP may be tagged, and then is of the VLAN interface that the tags name. What
  * that leaves of it is plain IP, like all else that goes on.
@@ -46,8 +39,8 @@ static __always_inline __u32 link_length(const struct iface *on)
 static __always_inline enum verdict parse_link(struct packet *p, const struct iface *in,
 					       __be16 *ethertype)
 {
+	struct link_address to, own;
 	struct ethhdr *eth;
-	void *end;
 
 	p->l3_offset = link_length(in);
 	if (!packet_is_xdp(p)) {
@@ -62,11 +55,12 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 		return VERDICT_CONTINUE;
 	}
 	eth = packet_data(p);
-	end = packet_end(p);
-	if ((void *)(eth + 1) > end)
+	if ((void *)(eth + 1) > packet_end(p))
 		return VERDICT_PASS_OTHER_PROTOCOL;
 	*ethertype = eth->h_proto;
-	return address_is_equal(eth->h_dest, in->mac) ? VERDICT_CONTINUE : VERDICT_PASS_OTHER_HOST;
+	to = link_address_read(eth->h_dest);
+	own = link_address_read(in->mac);
+	return link_address_equal(&to, &own) ? VERDICT_CONTINUE : VERDICT_PASS_OTHER_HOST;
 }
 
 /* Bit n: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32 add up to n, and such a segment makes sense. */

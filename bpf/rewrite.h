@@ -32,13 +32,11 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 		.daddr = f->daddr,
 	};
 	const __u32 offset = __builtin_offsetof(struct iphdr, ttl);
-	__u16 delta = f->flow.addr_delta;
+	__u32 delta = f->flow.addr_delta;
 
 	if (forwarded) {
 		tail.ttl--;
-		/* ttl is the first byte of a word that protocol ends: protocol cancels out */
-		delta = csum_delta_add(
-			delta, csum_delta16(bpf_htons(p->ttl << 8), bpf_htons(tail.ttl << 8)));
+		delta += CSUM_DELTA_TTL;
 	}
 	tail.check = csum_replace(p->ip_check, delta);
 	if (packet_is_xdp(p)) {
@@ -46,7 +44,7 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 
 		if ((void *)(ip + 1) > packet_end(p))
 			return -1;
-		__builtin_memcpy((void *)ip + offset, &tail, sizeof(tail));
+		*(struct ip4_tail *)((void *)ip + offset) = tail;
 		return 0;
 	}
 	return bpf_skb_store_bytes(packet_skb(p), p->l3_offset + offset, &tail, sizeof(tail), 0);
@@ -146,8 +144,8 @@ static __always_inline __u32 ports_word(const struct flow *f)
 
 static __always_inline int rewrite_transport_xdp(const struct packet *p, const struct flow *f)
 {
-	__u16 port_delta = csum_delta_ports(&p->tuple, f->sport, f->dport);
-	__u16 both = csum_delta_add(f->addr_delta, port_delta);
+	__u32 port_delta = csum_delta_ports(&p->tuple, f->sport, f->dport);
+	__u32 both = f->addr_delta + port_delta;
 	void *end = packet_end(p);
 
 	if (p->tuple.proto == IPPROTO_TCP) {
@@ -175,7 +173,8 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 			icmp->id = f->sport | f->dport; /* one of them is 0 */
 		/* only ICMPv6 has a pseudo header */
 		icmp->checksum = csum_replace(
-			icmp->checksum, packet_is_ip4(p) ? csum_delta_none(port_delta) : both);
+			icmp->checksum,
+			packet_is_ip4(p) ? csum_delta_none(csum_fold(port_delta)) : both);
 	} else if (p->tuple.proto == IPPROTO_SCTP) {
 		return rewrite_sctp_xdp(p, ports_word(f));
 	}
@@ -186,7 +185,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 {
 	struct __sk_buff *skb = packet_skb(p);
 	__be16 pair[2] = { f->sport, f->dport };
-	__u16 port_delta = csum_delta_ports(&p->tuple, f->sport, f->dport);
+	__u16 port_delta = csum_fold(csum_delta_ports(&p->tuple, f->sport, f->dport));
 	__u32 at = p->l4_offset, check;
 	__u64 mangled = 0;
 	int err;
