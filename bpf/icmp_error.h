@@ -248,9 +248,11 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 	if (length > QUOTE_HEAD)
 		length = QUOTE_HEAD;
 	if (length < sizeof(struct iphdr) ||
-	    bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length, 0))
+	    bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length,
+				BPF_F_RECOMPUTE_CSUM))
 		return -1;
-	return bpf_skb_store_bytes(skb, p->l4_offset + 2, &check, sizeof(check), 0);
+	return bpf_skb_store_bytes(skb, p->l4_offset + 2, &check, sizeof(check),
+				   BPF_F_RECOMPUTE_CSUM);
 }
 
 /*

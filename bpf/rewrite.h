@@ -51,8 +51,9 @@ static __always_inline int rewrite_ip4(const struct packet *p, const struct flow
 }
 
 /*
- * No header checksum makes up for a changed hop limit: where a device has summed up the whole packet
- * (CHECKSUM_COMPLETE), that sum has to follow. The addresses cancel out against the transport's.
+ * No header checksum makes up for what changes here: where a device has summed up the whole packet
+ * (CHECKSUM_COMPLETE), that sum has to follow. What bpf_l4_csum_replace() changes by the addresses it
+ * takes for made up for, and takes from the sum.
  */
 static __always_inline int rewrite_ip6(const struct packet *p, const struct flow6 *f, int forwarded)
 {
@@ -71,7 +72,8 @@ static __always_inline int rewrite_ip6(const struct packet *p, const struct flow
 		return 0;
 	}
 	err = bpf_skb_store_bytes(skb, p->l3_offset + __builtin_offsetof(struct ipv6hdr, saddr),
-				  f->saddr, sizeof(f->saddr) + sizeof(f->daddr), 0);
+				  f->saddr, sizeof(f->saddr) + sizeof(f->daddr),
+				  BPF_F_RECOMPUTE_CSUM);
 	if (!err && forwarded)
 		err = bpf_skb_store_bytes(skb, p->l3_offset + at_hop_limit, &hop_limit,
 					  sizeof(hop_limit), BPF_F_RECOMPUTE_CSUM);

@@ -240,13 +240,9 @@ void harness_down(struct harness *h)
 	h->open = false;
 }
 
-/*
- * As netfilter does it, which these tests compare with: each destination may see another port, and
- * packets have no way that their source could be checked against.
- */
-void harness_as_netfilter(struct config *config)
+/* As netfilter does it, which most tests compare with: each destination may see another port. */
+static void as_netfilter(struct config *config)
 {
-	config->options.source_check = 0;
 	for (size_t i = 0; i < config->rule_count; i++)
 		if (config->rules[i].kind == RULE_SNAT || config->rules[i].kind == RULE_MASQUERADE)
 			config->rules[i].mapping = MAPPING_DEPENDENT;
@@ -277,7 +273,7 @@ void harness_apply_config(struct harness *h, struct config *config)
 	harness_flush_flows(h);
 }
 
-void harness_apply(struct harness *h, const char *text)
+static void apply_text(struct harness *h, const char *text, bool mapped)
 {
 	struct origins origins = { 0 };
 	struct config config;
@@ -291,10 +287,22 @@ void harness_apply(struct harness *h, const char *text)
 		fail_msg("not a configuration: %s", text);
 	}
 	config.options.flows = h->session.config.options.flows;
-	harness_as_netfilter(&config);
+	config.options.source_check = 0; /* packets have no way that it could be checked against */
+	if (!mapped)
+		as_netfilter(&config);
 	harness_apply_config(h, &config);
 	origins_free(&origins);
 	diag_free(&diag);
+}
+
+void harness_apply(struct harness *h, const char *text)
+{
+	apply_text(h, text, false);
+}
+
+void harness_apply_mapped(struct harness *h, const char *text)
+{
+	apply_text(h, text, true);
 }
 
 static void map_clear(int map)
@@ -370,6 +378,9 @@ void harness_run(struct harness *h, struct place place, const struct frame *in,
 								  : h->ifindex[!place.iface];
 		opts.ctx_in = &skb;
 		opts.ctx_size_in = sizeof(skb);
+		if (h->summed)
+			opts.flags =
+				BPF_F_TEST_SKB_CHECKSUM_COMPLETE; /* -EBADMSG: it is wrong now */
 	}
 	assert_int_equal(counters_verdicts(&h->session.state, counters[0]), 0);
 	err = bpf_prog_test_run_opts(h->program[place.program], &opts);

@@ -51,6 +51,7 @@ struct harness {
 	int program[PROGRAMS];
 	struct flow_tables tables;
 	bool open;
+	bool summed; /* tc: a device has summed up the whole packet, and the sum has to stay right */
 };
 
 /* Where a packet is given to a program. */
@@ -93,8 +94,9 @@ void harness_down(struct harness *h);
 
 /* Makes the text the running configuration; both interfaces are attached. No flows are left. */
 void harness_apply(struct harness *h, const char *text);
+/* The same, with mappings as the text has them: those above are netfilter's. */
+void harness_apply_mapped(struct harness *h, const char *text);
 /* The same for rules at hand. */
-void harness_as_netfilter(struct config *config);
 void harness_apply_config(struct harness *h, struct config *config);
 void harness_flush_flows(struct harness *h);
 void harness_run(struct harness *h, struct place place, const struct frame *in,
