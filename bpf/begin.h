@@ -167,8 +167,10 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	if (!keeps)
 		return begin_stateless(r);
 	verdict = begin_allowed(r); /* again: to remember it would cost room on the stack */
-	if (verdict != VERDICT_CONTINUE)
+	if (verdict != VERDICT_CONTINUE) {
+		flow_unheld();
 		return verdict;
+	}
 	return xdp ? claim_xdp(ctx) : claim_tc(ctx);
 }
 

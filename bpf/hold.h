@@ -122,6 +122,39 @@ static __always_inline int outside_take_over(struct request *r)
 	return m ? mapping_remove(m, &r->taken_key, &r->outside_key) : -1;
 }
 
+/* Has the mapping that is to be made been begun, by another CPU, with this port? */
+static __always_inline int outside_is_begun(struct request *r)
+{
+	const struct outside *o = bpf_map_lookup_elem(&outsides, &r->outside_key);
+
+	return o && o->port == r->outside.port &&
+	       !((o->addr[0] ^ r->outside.addr[0]) | (o->addr[1] ^ r->outside.addr[1]) |
+		 (o->addr[2] ^ r->outside.addr[2]) | (o->addr[3] ^ r->outside.addr[3]));
+}
+
+#define JOIN_ROUNDS 64 /* many times what it takes from a mapping's one half to the other */
+
+/*
+ * Holds the mapping that another CPU makes for the same source, for a flow to another destination, and
+ * has r->want's port from it. 0, or -EEXIST: it does not come to be.
+ */
+static __always_inline int mapping_join(struct request *r)
+{
+	struct mapping *m;
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < JOIN_ROUNDS; i++) {
+		m = bpf_map_lookup_elem(&mappings, &r->mapping_key);
+		if (m && !mapping_hold(m)) {
+			r->mapping = MAPPING_KNOWN;
+			r->want.sport = m->port;
+			return 0;
+		}
+		pause();
+	}
+	return -EEXIST;
+}
+
 /*
  * Claims the outside endpoint with r->want's source port. 0, or -EEXIST where another one has it.
  * Without room for it the flow goes without a mapping.
@@ -132,6 +165,8 @@ static __always_inline int outside_claim(struct request *r)
 
 	r->outside_key.port = r->want.sport;
 	err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
+	if (err == -EEXIST && outside_is_begun(r))
+		return mapping_join(r);
 	if (err == -EEXIST && r->take_over && !outside_take_over(r))
 		err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
 	if (err && err != -EEXIST) {
@@ -141,20 +176,24 @@ static __always_inline int outside_claim(struct request *r)
 	return err;
 }
 
-/* The other half of a new mapping, whose outside endpoint is claimed. Another CPU may have been first. */
-static __always_inline void mapping_make(struct request *r)
+/*
+ * The other half of a new mapping, whose outside endpoint is claimed. -EEXIST: another CPU was first,
+ * with another port. Without room for it the flow goes without a mapping.
+ */
+static __always_inline int mapping_make(struct request *r)
 {
 	struct mapping m = { .flows = 1, .port = r->want.sport };
+	int err = bpf_map_update_elem(&mappings, &r->mapping_key, &m, BPF_NOEXIST);
 
-	if (!bpf_map_update_elem(&mappings, &r->mapping_key, &m, BPF_NOEXIST)) {
-		if (!bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY)) {
-			__sync_fetch_and_add(&sweeper.mappings, 1);
-			return;
-		}
-		bpf_map_delete_elem(&mappings, &r->mapping_key);
+	if (!err && !bpf_map_push_elem(&mapping_queue, &r->mapping_key, BPF_ANY)) {
+		__sync_fetch_and_add(&sweeper.mappings, 1);
+		return 0;
 	}
+	if (!err)
+		bpf_map_delete_elem(&mappings, &r->mapping_key);
 	bpf_map_delete_elem(&outsides, &r->outside_key);
 	r->mapping = MAPPING_NONE;
+	return err == -EEXIST ? err : 0;
 }
 
 /*
@@ -174,10 +213,10 @@ static __always_inline void permit_add(struct request *r)
 			 r->flags & FLOW_MAPPED_BACK ? r->p.tuple.daddr : r->want.daddr,
 			 sizeof(r->permit_key.remote));
 	known = bpf_map_lookup_elem(map, &r->permit_key);
+	if (!known && bpf_map_update_elem(map, &r->permit_key, &one, BPF_NOEXIST) == -EEXIST)
+		known = bpf_map_lookup_elem(map, &r->permit_key); /* another CPU was first */
 	if (known)
 		__sync_fetch_and_add(known, 1);
-	else
-		bpf_map_update_elem(map, &r->permit_key, &one, BPF_NOEXIST);
 }
 
 static __always_inline void permit_remove(struct request *r, const __be32 remote[4])
@@ -277,8 +316,8 @@ __attribute__((noinline)) int limit_release(__u32 slot)
 }
 
 /*
- * A flow is gone, or was not made: what it held is free. r->key and r->back are its keys, original
- * and answering; r->rule_in and r->rule_out its rules.
+ * A flow is gone: what it held is free. r->key and r->back are its keys, original and answering;
+ * r->rule_in and r->rule_out its rules.
  */
 __attribute__((noinline)) int flow_gone(__u32 flags)
 {

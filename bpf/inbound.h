@@ -75,7 +75,7 @@ static __always_inline int inbound_permitted(struct request *r, const struct out
 	map = late_map(&permits);
 	if (!map)
 		return 0;
-	r->permit_key.outside = r->outside_key;
+	endpoint_set(&r->permit_key.outside, &r->p.tuple, r->p.tuple.daddr, r->p.tuple.dport);
 	__builtin_memcpy(r->permit_key.remote, r->want.saddr, sizeof(r->permit_key.remote));
 	return bpf_map_lookup_elem(map, &r->permit_key) != NULL;
 }

@@ -190,7 +190,7 @@ __attribute__((noinline)) int flow_search_port(void)
 			      settings.secret);
 	for (__u32 i = 0; i < XFWD_PORT_TRIES && i < r->tries; i++) {
 		err = flow_claim_reply(i, start);
-		if (err != -EEXIST)
+		if (err != -EEXIST || r->mapping == MAPPING_KNOWN)
 			break;
 	}
 	return err;
@@ -229,7 +229,7 @@ static __always_inline int search_port(struct request *r)
 		search_limit(r);
 		err = flow_search_port();
 	}
-	if (err == -EEXIST) {
+	if (err == -EEXIST && r->mapping != MAPPING_KNOWN) {
 		r->vain_at = packet_now(&r->p);
 		r->vain_subject = subject;
 	}
@@ -359,12 +359,24 @@ static __always_inline int flow_await(void)
 	return 0;
 }
 
-/* The claim failed, or another CPU made the flow: what was held for it is free. */
-static __always_inline int flow_give_up(struct request *r, int claim)
+/* The flow is not made after all: what was held for it is free. Who may answer it was not noted yet. */
+__attribute__((noinline)) int flow_unheld(void)
 {
+	struct request *r = request_get();
+
+	if (!r)
+		return 0;
+	if (r->mapping == MAPPING_KNOWN)
+		mapping_release(&r->mapping_key);
 	r->key = r->p.tuple;
 	flow_key_reverse(&r->want, &r->back);
-	flow_gone(r->flags | (r->mapping == MAPPING_KNOWN ? FLOW_MAPPED : 0));
+	return flow_gone(r->flags);
+}
+
+/* The claim failed, or another CPU made the flow. */
+static __always_inline int flow_give_up(int claim)
+{
+	flow_unheld();
 	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
 }
 
@@ -389,13 +401,24 @@ static __always_inline int flow_table_full(const struct request *r)
 	return (__s64)sweeper.flows[r->p.tuple.family & 1] >= settings.flow_max;
 }
 
+/*
+ * The answering entry has one port, and the mapping, which another CPU has made in the meantime for a
+ * flow to another destination, has another one: the flow takes that. 0, or a negative errno.
+ */
+static __always_inline int flow_join_mapping(struct request *r)
+{
+	flow_key_reverse(&r->want, &r->key);
+	request_remove(r, &r->key);
+	return mapping_join(r) ? -EEXIST : flow_claim_reply(PORT_KEPT, 0);
+}
+
 /* The answering entry is there, of a mapping its outside half, too. An enum flow_claim. */
 static __always_inline int flow_complete(struct request *r)
 {
 	int err;
 
-	if (r->mapping == MAPPING_NEW)
-		mapping_make(r);
+	if (r->mapping == MAPPING_NEW && mapping_make(r) && flow_join_mapping(r))
+		return FLOW_NO_PORT;
 	err = flow_add_original();
 	if (!err)
 		return flow_made();
@@ -420,7 +443,7 @@ __attribute__((noinline)) int flow_create(void)
 	claim = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
 	if (claim == FLOW_CLAIMED)
 		claim = flow_complete(r);
-	return claim == FLOW_CLAIMED ? claim : flow_give_up(r, claim);
+	return claim == FLOW_CLAIMED ? claim : flow_give_up(claim);
 }
 
 #endif

@@ -198,8 +198,10 @@ static __always_inline void translate_limit(struct request *r, const struct rule
 
 static __always_inline enum verdict translate_claim(struct request *r)
 {
-	if ((r->limit.flows || r->limit.rate) && limit_hold())
+	if ((r->limit.flows || r->limit.rate) && limit_hold()) {
+		flow_unheld();
 		return VERDICT_DROP_LIMIT;
+	}
 	switch (flow_create()) {
 	case FLOW_CLAIMED:
 	case FLOW_EXISTS:
