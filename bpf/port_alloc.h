@@ -332,7 +332,7 @@ __attribute__((noinline)) int flow_appears(void)
 	return bucket_find() >= 0;
 }
 
-/* Has another CPU begun to make the packet's flow? The answering entry comes first. */
+/* Is the packet's flow there, or begun by another CPU? The answering entry comes first. */
 __attribute__((noinline)) int flow_is_coming(void)
 {
 	struct request *r = request_get();
@@ -345,8 +345,11 @@ __attribute__((noinline)) int flow_is_coming(void)
 
 #define AWAIT_ROUNDS 64 /* many times what it takes from the first entry to the second */
 
-/* Waits for a flow that another CPU makes. 1: it is there. */
-static __always_inline int flow_await(void)
+/*
+ * Waits for a flow that another CPU makes. 1: it is there. What does not come to be is half of a flow
+ * that two CPUs have ended and made again at once: it makes way for the next packet's.
+ */
+static __always_inline int flow_await(struct request *r)
 {
 	if (!flow_is_coming())
 		return 0;
@@ -356,6 +359,7 @@ static __always_inline int flow_await(void)
 			return 1;
 		pause();
 	}
+	request_remove(r, &r->key);
 	return 0;
 }
 
@@ -374,10 +378,11 @@ __attribute__((noinline)) int flow_unheld(void)
 }
 
 /* The claim failed, or another CPU made the flow. */
-static __always_inline int flow_give_up(int claim)
+static __always_inline int flow_give_up(struct request *r, int claim)
 {
 	flow_unheld();
-	return claim == FLOW_NO_PORT && flow_await() ? FLOW_EXISTS : claim;
+	flow_key_reverse(&r->want, &r->key);
+	return claim == FLOW_NO_PORT && flow_await(r) ? FLOW_EXISTS : claim;
 }
 
 /* Both entries are there. */
@@ -420,8 +425,10 @@ static __always_inline int flow_complete(struct request *r)
 	if (r->mapping == MAPPING_NEW && mapping_make(r) && flow_join_mapping(r))
 		return FLOW_NO_PORT;
 	err = flow_add_original();
-	if (!err)
+	if (!err && flow_is_coming())
 		return flow_made();
+	if (!err) /* who ended the flow before has taken the new answering entry */
+		request_remove(r, &r->p.tuple);
 	flow_key_reverse(&r->want, &r->key);
 	request_remove(r, &r->key);
 	if (r->mapping != MAPPING_NONE)
@@ -443,7 +450,7 @@ __attribute__((noinline)) int flow_create(void)
 	claim = flow_table_full(r) ? FLOW_TABLE_FULL : flow_claim_port(r);
 	if (claim == FLOW_CLAIMED)
 		claim = flow_complete(r);
-	return claim == FLOW_CLAIMED ? claim : flow_give_up(claim);
+	return claim == FLOW_CLAIMED ? claim : flow_give_up(r, claim);
 }
 
 #endif

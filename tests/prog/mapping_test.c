@@ -123,6 +123,37 @@ static void hairpin_permits(void **state)
 	comes_in(ETH1, IN2, 4002, EDGE0, 6000, VERDICT_FORWARD);
 }
 
+/* Takes one half of a flow away, as two CPUs may that end it and make it again at once. */
+static void lose_original(uint32_t saddr, uint16_t sport)
+{
+	static const struct flow_bucket4 none;
+	const struct shared_array *table = &harness.tables.buckets[FAMILY_IP4];
+	struct flow_entry entry;
+	struct flow_key key;
+	__u32 at;
+
+	for (at = 0; at < table->count; at++)
+		if (flow_tables_at(&harness.tables, FAMILY_IP4, at, &key, &entry) &&
+		    key.saddr[0] == htonl(saddr) && key.sport == htons(sport))
+			break;
+	assert_int_equal(bpf_map_update_elem(harness.session.state.map[MAP_flows4], &at, &none, 0),
+			 0);
+}
+
+/* The half that is left makes way. */
+static void half_a_flow(void **state)
+{
+	uint16_t port;
+
+	(void)state;
+	harness_apply_mapped(&harness, "masquerade out eth0 udp");
+	port = leaves(IN2, 4000, OUT2, 53, VERDICT_TRANSLATE);
+	lose_original(IN2, 4000);
+	leaves(IN2, 4000, OUT2, 53, VERDICT_DROP_NO_PORT);
+	assert_int_equal(leaves(IN2, 4000, OUT2, 53, VERDICT_TRANSLATE), port);
+	comes_in(ETH0, OUT2, 53, EDGE0, port, VERDICT_FORWARD);
+}
+
 /* ---- two CPUs ---- */
 
 struct beginner {
@@ -258,6 +289,7 @@ static int tests_run(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(limit_holds_nothing),
 		cmocka_unit_test(hairpin_permits),
+		cmocka_unit_test(half_a_flow),
 		cmocka_unit_test(begun_at_once_with_its_port),
 		cmocka_unit_test(begun_at_once_with_any_port),
 	};
