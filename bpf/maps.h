@@ -282,7 +282,7 @@ struct {
 	__uint(value_size, XFWD_RUNNING_RECORD_SIZE);
 } running SEC(".maps");
 
-/* struct attachment (user/attach.h), by interface index. */
+/* struct attachment (user/attach.h), by interface index. The same in all layouts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -291,7 +291,7 @@ struct {
 	__uint(value_size, XFWD_ATTACHMENT_SIZE);
 } attachments SEC(".maps");
 
-/* What sysctls were before xfwd changed them: path below /proc/sys to text. */
+/* What sysctls were before xfwd changed them: path below /proc/sys to text. The same in all layouts. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -3,7 +3,11 @@
 #ifndef XFWD_BOUNDS_H
 #define XFWD_BOUNDS_H
 
-/* Version of everything pinned: bump it when a map's key, value or meaning changes. */
+/*
+ * Version of everything pinned: bump it when a map's key, value or meaning changes. Three are the same
+ * in all versions, for `down` to put back what another one did: `saved_sysctls`, `attachments`, and of
+ * `running` the size and the namespace's cookie.
+ */
 #define XFWD_LAYOUT              13
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */

@@ -10,7 +10,10 @@
 
 #define ATTACH_REASON_MAX 128
 
-/* One value of the map `attachments`; the key is the interface's index. */
+/*
+ * One value of the map `attachments`; the key is the interface's index. The same in all layouts: members
+ * may be added at its end.
+ */
 struct attachment {
 	char name[IF_NAMESIZE];
 	__u8 wanted; /* enum attach_mode, as configured */

@@ -49,11 +49,8 @@ static int down_everything(struct session *session)
 	return err ? EXIT_FAILED : EXIT_DONE;
 }
 
-/*
- * What this version cannot read, or what is left of a namespace that has gone: the pins go all the
- * same, and with them the links.
- */
-static int down_remains(struct session *session)
+/* What is left of a namespace that has gone: the pins go, and with them the links. */
+static int down_pins(struct session *session)
 {
 	int err = 0;
 
@@ -62,6 +59,24 @@ static int down_remains(struct session *session)
 	if (!err)
 		err = pins_remove(session->pins.dir);
 	return err ? EXIT_FAILED : EXIT_DONE;
+}
+
+/* What this version cannot read, but for what is the same in all of them. */
+static int down_unreadable(struct session *session)
+{
+	int err = state_open_lasting(&session->state, &session->pins);
+
+	if (!err)
+		return down_everything(session);
+	if (err == -ENOENT)
+		return down_pins(session);
+	if (err == -EXDEV)
+		return EXIT_FAILED;
+	msg_error("cannot read what was changed here (%s): sysctls stay as they are, and so do tc "
+		  "filters that are not TCX links",
+		  strerror(-err));
+	down_pins(session);
+	return EXIT_FAILED;
 }
 
 int cmd_down(const struct invocation *call)
@@ -77,9 +92,10 @@ int cmd_down(const struct invocation *call)
 				       : down_everything(&session);
 	else if (err == -ENOENT && call->argc == 2)
 		msg_error("nothing is running here");
-	else if (err == -ENOENT || err == -EPROTO || err == -EIO ||
-		 (err == -ENXIO && pins_exist(&session.pins)))
-		code = down_remains(&session);
+	else if (err == -EPROTO || err == -EIO)
+		code = down_unreadable(&session);
+	else if (err == -ENOENT || (err == -ENXIO && pins_exist(&session.pins)))
+		code = down_pins(&session);
 	session_close(&session);
 	return code;
 }

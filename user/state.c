@@ -99,6 +99,19 @@ static int check_layout(const struct state *state)
 	return -EPROTO;
 }
 
+static int check_netns(const struct pins *pins, __u64 cookie)
+{
+	if (cookie == state_netns_cookie())
+		return 0;
+	if (pins->named)
+		return -ENOENT; /* of a namespace of the same name that is gone */
+	msg_error(
+		"what is pinned in %s belongs to another network namespace: run xfwd there, or here "
+		"with -n NAME",
+		pins->dir);
+	return -EXDEV;
+}
+
 static int read_running(struct state *state, const struct pins *pins)
 {
 	union {
@@ -117,15 +130,7 @@ static int read_running(struct state *state, const struct pins *pins)
 	}
 	state->running = value.running;
 	state->slot = active;
-	if (value.running.netns_cookie == state_netns_cookie())
-		return 0;
-	if (pins->named)
-		return -ENOENT; /* of a namespace of the same name that is gone */
-	msg_error(
-		"what is pinned in %s belongs to another network namespace: run xfwd there, or here "
-		"with -n NAME",
-		pins->dir);
-	return -EXDEV;
+	return check_netns(pins, value.running.netns_cookie);
 }
 
 int state_open(struct state *state, const struct pins *pins)
@@ -155,6 +160,42 @@ int state_open(struct state *state, const struct pins *pins)
 	if (err)
 		state_close(state);
 	return err;
+}
+
+static int lasting_open(struct state *state, const struct pins *pins, enum state_map map,
+			__u32 key_size, __u32 value_size)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 size = sizeof(info);
+	int err = map_open(state, pins, map);
+
+	if (!err)
+		err = bpf_obj_get_info_by_fd(state->map[map], &info, &size);
+	if (!err && (info.key_size != key_size || info.value_size != value_size))
+		err = -EPROTO;
+	return err == -ENOENT ? -EIO : err;
+}
+
+int state_open_lasting(struct state *state, const struct pins *pins)
+{
+	union {
+		struct running running;
+		char room[XFWD_RUNNING_RECORD_SIZE];
+	} value;
+	__u32 zero = 0; /* both slots have the cookie, and this one is always filled */
+	int err;
+
+	state_close(state);
+	err = lasting_open(state, pins, MAP_running, sizeof(zero), sizeof(value));
+	if (!err)
+		err = lasting_open(state, pins, MAP_saved_sysctls, XFWD_SYSCTL_PATH,
+				   XFWD_SYSCTL_VALUE);
+	if (!err)
+		err = lasting_open(state, pins, MAP_attachments, sizeof(unsigned int),
+				   XFWD_ATTACHMENT_SIZE);
+	if (!err)
+		err = bpf_map_lookup_elem(state->map[MAP_running], &zero, &value);
+	return err ? err : check_netns(pins, value.running.netns_cookie);
 }
 
 void state_close(struct state *state)

@@ -52,7 +52,7 @@ enum state_map {
 
 /* What goes with the rule records: one value of the map `running`. */
 struct running {
-	__u64 netns_cookie; /* which namespace: a name may be taken by another later */
+	__u64 netns_cookie; /* which namespace: a name may be taken by another later; in all layouts */
 	__u32 record_count; /* records in use are below; those of deleted rules are among them */
 	__u32 last_rank; /* the highest given; 0: none */
 	__u32 next_handle; /* handles are never given twice */
@@ -74,6 +74,11 @@ struct state {
  * Opens what is pinned. -ENOENT: nothing is running here. Prints what else is wrong.
  */
 int state_open(struct state *state, const struct pins *pins);
+/*
+ * Opens only what is the same in all layouts: what detaching and sysctl_restore() need. -ENOENT: it is
+ * of a namespace of the same name that has gone; -EXDEV, which is said: of another one.
+ */
+int state_open_lasting(struct state *state, const struct pins *pins);
 void state_close(struct state *state);
 /* The running configuration, handles and slots included. 0 or -errno. */
 int state_config(const struct state *state, struct config *config);

@@ -289,6 +289,51 @@ few_descriptors() { # wherever an apply runs out of them, it leaves nothing behi
 	equal rules "$(rules | wc -l)" 1
 }
 
+# As if another version of xfwd had made the state.
+change_layout() {
+	local map=/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings key="key 0 0 0 0" rest
+	rest=$(bpftool -j map lookup pinned "$map" $key | jq -r '.value[1:] | join(" ")')
+	bpftool map update pinned "$map" $key value hex ff $rest
+	fails xfwd list
+}
+
+other_layout() { # what another version did is put back
+	topology
+	local before
+	before=$(snapshot)
+	use_it
+	in_ns "$EDGE" sysctl -n net.ipv4.conf.eth0.route_localnet | grep -qx 1
+	change_layout
+	xfwd down
+	unchanged "$before"
+}
+
+other_layout_gone() { # and nothing in a namespace that has the name now
+	topology
+	use_it
+	change_layout
+	ip netns delete "$EDGE"
+	ip netns add "$EDGE"
+	in_ns "$EDGE" sysctl -qw net.ipv4.ip_forward=1
+	xfwd down
+	equal forwarding "$(in_ns "$EDGE" sysctl -n net.ipv4.ip_forward)" 1
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "pins were left"
+}
+
+other_layout_unreadable() { # what has to stay as it is, is said
+	topology
+	use_it
+	change_layout
+	rm "/sys/fs/bpf/xfwd/netns/$EDGE/maps/saved_sysctls"
+	equal status "$(status_of xfwd down)" 1
+	contains "$(said)" "sysctls stay as they are"
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "pins were left"
+}
+
+other_layout_clsact() {
+	without_tcx other_layout
+}
+
 without_tcx() { # FUNCTION: as on kernels before 6.6
 	export XFWD_NO_TCX=1
 	"$1"
@@ -305,6 +350,10 @@ clsact_of_others_stays() {
 every_mode "down leaves nothing behind" leaves_nothing
 once "down leaves nothing behind, without TCX" clsact_goes
 once "another program's tc filters stay, without TCX" clsact_of_others_stays
+each_mode "down of what another version did" other_layout
+once "down of what another version did, without TCX" other_layout_clsact
+once "down of what another version did in a namespace that has gone" other_layout_gone
+once "down of what another version did and cannot be read" other_layout_unreadable
 once "down leaves the user's own sysctls" sysctls_of_the_user
 once "forwarding of IPv6, set and put back" forwards6
 once "a default route by router advertisement stays" advertised
