@@ -24,6 +24,9 @@
 enum direction { INGRESS, EGRESS };
 
 static const char *const link_suffix[] = { [INGRESS] = "ingress", [EGRESS] = "egress" };
+static const char *const program_names[] = { [INGRESS] = "tc_ingress", [EGRESS] = "tc_egress" };
+
+#define PLACE_TRIES 16 /* for a filter, where others make theirs at the same time */
 
 static int tcx_attach(const struct pins *pins, int prog, unsigned int ifindex, enum direction to)
 {
@@ -40,35 +43,86 @@ static enum bpf_tc_attach_point attach_point(enum direction to)
 	return to == INGRESS ? BPF_TC_INGRESS : BPF_TC_EGRESS;
 }
 
-static int clsact_attach(int prog, unsigned int ifindex, enum direction to,
-			 struct attachment *attachment)
+/* On record before it is done, as all that follows: whatever an interrupted call has left is found. */
+static int hook_make(const struct state *state, unsigned int ifindex, struct attachment *attachment)
+{
+	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
+		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
+	int err, found = netdev_has_clsact(ifindex);
+
+	if (found)
+		return found < 0 ? found : 0;
+	attachment->made_qdisc = 1;
+	err = attachment_put(state, ifindex, attachment);
+	if (!err)
+		err = bpf_tc_hook_create(&hook);
+	if (err)
+		attachment->made_qdisc = 0;
+	return err == -EEXIST ? 0 : err;
+}
+
+static int filter_make(const struct state *state, int prog, unsigned int ifindex, enum direction to,
+		       struct attachment *attachment)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = attach_point(to));
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = prog, .handle = 1,
+		    .priority = netdev_filter_priority(ifindex, to == EGRESS));
 	int err;
 
-	err = bpf_tc_hook_create(&hook);
-	if (!err)
-		attachment->made_qdisc = 1;
-	else if (err != -EEXIST)
-		return err;
-	err = bpf_tc_attach(&hook, &opts);
-	if (err)
-		return err;
+	if (!opts.priority)
+		return -EIO;
 	attachment->clsact = 1;
 	attachment->priority[to] = opts.priority;
 	attachment->handle[to] = opts.handle;
-	return 0;
+	err = attachment_put(state, ifindex, attachment);
+	if (!err)
+		err = bpf_tc_attach(&hook, &opts);
+	if (err)
+		attachment->priority[to] = 0;
+	return err;
 }
 
-static bool clsact_is_attached(unsigned int ifindex, enum direction to,
+/* A place that was free a moment ago may be taken: -EINVAL by another kind of filter. */
+static int clsact_attach(const struct state *state, int prog, unsigned int ifindex,
+			 enum direction to, struct attachment *attachment)
+{
+	int err = hook_make(state, ifindex, attachment), tries = PLACE_TRIES;
+
+	if (err)
+		return err;
+	do {
+		err = filter_make(state, prog, ifindex, to, attachment);
+	} while ((err == -EEXIST || err == -EINVAL) && --tries);
+	return err;
+}
+
+/* 0: it cannot be asked. */
+static __u32 program_id(const struct pins *pins, enum direction to)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+	int prog = loader_program(pins, program_names[to]);
+
+	if (prog < 0)
+		return 0;
+	bpf_obj_get_info_by_fd(prog, &info, &size);
+	close(prog);
+	return info.id;
+}
+
+/* What is on record may not have been made, and its place be another's by now. */
+static bool clsact_is_attached(const struct pins *pins, unsigned int ifindex, enum direction to,
 			       const struct attachment *attachment)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = attach_point(to));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .priority = attachment->priority[to],
 		    .handle = attachment->handle[to]);
+	__u32 id;
 
-	return attachment->priority[to] && !bpf_tc_query(&hook, &opts);
+	if (!attachment->priority[to] || bpf_tc_query(&hook, &opts))
+		return false;
+	id = program_id(pins, to);
+	return !id || id == opts.prog_id;
 }
 
 /* Both directions? A call that was killed may have left one, or none. */
@@ -76,51 +130,55 @@ static bool tc_is_attached(const struct pins *pins, unsigned int ifindex,
 			   const struct attachment *attachment)
 {
 	if (attachment->clsact)
-		return clsact_is_attached(ifindex, INGRESS, attachment) &&
-		       clsact_is_attached(ifindex, EGRESS, attachment);
+		return clsact_is_attached(pins, ifindex, INGRESS, attachment) &&
+		       clsact_is_attached(pins, ifindex, EGRESS, attachment);
 	return link_is_alive(pins, ifindex, link_suffix[INGRESS]) &&
 	       link_is_alive(pins, ifindex, link_suffix[EGRESS]);
 }
 
-static void clsact_detach(unsigned int ifindex, enum direction to,
-			  const struct attachment *attachment)
+static void clsact_detach(const struct pins *pins, unsigned int ifindex, enum direction to,
+			  struct attachment *attachment)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = attach_point(to));
 	LIBBPF_OPTS(bpf_tc_opts, opts, .priority = attachment->priority[to],
 		    .handle = attachment->handle[to]);
 
-	if (attachment->priority[to])
+	if (clsact_is_attached(pins, ifindex, to, attachment))
 		bpf_tc_detach(&hook, &opts);
+	attachment->priority[to] = 0;
+	attachment->handle[to] = 0;
 }
 
-static void tc_detach(const struct pins *pins, unsigned int ifindex,
-		      const struct attachment *attachment)
+static void tc_detach(const struct pins *pins, unsigned int ifindex, struct attachment *attachment)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex,
 		    .attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS);
 
 	for (int to = INGRESS; to <= EGRESS; to++) {
 		link_unpin(pins, ifindex, link_suffix[to]);
-		clsact_detach(ifindex, to, attachment);
+		clsact_detach(pins, ifindex, to, attachment);
 	}
-	if (attachment->made_qdisc && !netdev_has_filters(ifindex))
+	attachment->clsact = 0;
+	if (attachment->made_qdisc && !netdev_has_filters(ifindex)) {
 		bpf_tc_hook_destroy(&hook);
+		attachment->made_qdisc = 0;
+	}
 }
 
-static int tc_attach(const struct pins *pins, unsigned int ifindex, struct attachment *attachment)
+static int tc_attach(const struct state *state, const struct pins *pins, unsigned int ifindex,
+		     struct attachment *attachment)
 {
-	static const char *const names[] = { [INGRESS] = "tc_ingress", [EGRESS] = "tc_egress" };
 	int err = 0;
 
 	/* Egress first: what ingress translates must find its way back translated. */
 	for (int to = EGRESS; to >= INGRESS && !err; to--) {
-		int prog = loader_program(pins, names[to]);
+		int prog = loader_program(pins, program_names[to]);
 
 		if (prog < 0)
 			return prog;
 		err = tcx_attach(pins, prog, ifindex, to);
 		if (err == -EINVAL)
-			err = clsact_attach(prog, ifindex, to, attachment);
+			err = clsact_attach(state, prog, ifindex, to, attachment);
 		close(prog);
 	}
 	if (err)
@@ -210,7 +268,7 @@ int attach_interface(const struct state *state, const struct pins *pins, const s
 		/* On record before it is done: an interrupted call is then found, and mended. */
 		err = attachment_put(state, dev->ifindex, &attachment);
 		if (!err)
-			err = tc_attach(pins, dev->ifindex, &attachment);
+			err = tc_attach(state, pins, dev->ifindex, &attachment);
 		if (err) {
 			const char *words = loader_words();
 

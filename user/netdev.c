@@ -333,6 +333,34 @@ int netdev_ask_peer(const struct netdev *dev, struct netdev *peer)
 	return err;
 }
 
+struct qdisc_find {
+	unsigned int ifindex;
+	int found;
+};
+
+static int find_clsact(const struct nlmsghdr *msg, void *context)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+	struct qdisc_find *find = context;
+
+	if (tc->tcm_ifindex == (int)find->ifindex && tc->tcm_parent == TC_H_CLSACT)
+		find->found = 1;
+	return MNL_CB_OK;
+}
+
+int netdev_has_clsact(unsigned int ifindex)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = dump_request(buffer, RTM_GETQDISC, sizeof(struct tcmsg));
+	struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+	struct qdisc_find find = { .ifindex = ifindex };
+	int err;
+
+	tc->tcm_ifindex = ifindex;
+	err = netlink_ask(NETLINK_ROUTE, msg, find_clsact, &find);
+	return err ? err : find.found;
+}
+
 /* Filters, but for one. */
 struct filter_count {
 	uint32_t priority;
@@ -351,15 +379,22 @@ static int count_filter(const struct nlmsghdr *msg, void *context)
 	return MNL_CB_OK;
 }
 
-/* What cannot be asked counts as a filter. */
-static void count_filters(unsigned int ifindex, uint32_t hook, struct filter_count *filters)
+static struct nlmsghdr *filters_request(char *buffer, unsigned int ifindex, uint32_t hook)
 {
-	char buffer[MNL_NLMSG_HDRLEN + 256];
 	struct nlmsghdr *msg = dump_request(buffer, RTM_GETTFILTER, sizeof(struct tcmsg));
 	struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
 
 	tc->tcm_ifindex = ifindex;
 	tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook);
+	return msg;
+}
+
+/* What cannot be asked counts as a filter. */
+static void count_filters(unsigned int ifindex, uint32_t hook, struct filter_count *filters)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg = filters_request(buffer, ifindex, hook);
+
 	filters->count += netlink_ask(NETLINK_ROUTE, msg, count_filter, filters) ? 1 : 0;
 }
 
@@ -378,6 +413,33 @@ bool netdev_has_egress_filters(unsigned int ifindex, uint32_t priority, uint32_t
 
 	count_filters(ifindex, TC_H_MIN_EGRESS, &filters);
 	return filters.count > 0;
+}
+
+/* Priorities that the kernel gives: downwards from this one, and no lower ones. */
+#define PRIORITY_FIRST 0xc000
+#define PRIORITY_LEAST 0x8000
+
+/* From its own choices on, the least priority in use; see tcf_chain_tp_find(). */
+static int find_least(const struct nlmsghdr *msg, void *context)
+{
+	const struct tcmsg *tc = mnl_nlmsg_get_payload(msg);
+	uint32_t priority = TC_H_MAJ(tc->tcm_info) >> 16, *least = context;
+
+	if (priority >= PRIORITY_LEAST && (!*least || priority < *least))
+		*least = priority;
+	return MNL_CB_OK;
+}
+
+uint32_t netdev_filter_priority(unsigned int ifindex, bool egress)
+{
+	char buffer[MNL_NLMSG_HDRLEN + 256];
+	struct nlmsghdr *msg =
+		filters_request(buffer, ifindex, egress ? TC_H_MIN_EGRESS : TC_H_MIN_INGRESS);
+	uint32_t least = 0;
+
+	if (netlink_ask(NETLINK_ROUTE, msg, find_least, &least))
+		return 0;
+	return least ? least - 1 : PRIORITY_FIRST;
 }
 
 struct addresses {

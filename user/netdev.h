@@ -83,9 +83,16 @@ bool netdev_is_vlan(const struct netdev *dev);
 bool netdev_has_vlans(const struct netdevs *devs, const struct netdev *dev);
 /* 0; -E2BIG: its frames have more tags; -ENODEV: the device is of another namespace. */
 int netdev_carrier(const struct netdevs *devs, const struct netdev *dev, struct carrier *carrier);
+/* Is there a qdisc with ingress hooks, as clsact is? 1, 0 or -errno. */
+int netdev_has_clsact(unsigned int ifindex);
 /* Are there any tc filters on the interface's clsact hooks? */
 bool netdev_has_filters(unsigned int ifindex);
 /* At that of egress, other than this one? */
 bool netdev_has_egress_filters(unsigned int ifindex, uint32_t priority, uint32_t handle);
+/*
+ * What the kernel would give a new one there: it goes before all others that got theirs so, and behind
+ * those whose users chose lower ones. 0: it cannot be asked.
+ */
+uint32_t netdev_filter_priority(unsigned int ifindex, bool egress);
 
 #endif

@@ -166,6 +166,7 @@ tc_of_others() {
 	in_ns "$EDGE" tc qdisc add dev eth0 clsact
 	in_ns "$EDGE" tc filter add dev eth0 ingress pref 10 bpf da obj "$TMP/case/their.o" sec tc
 	in_ns "$EDGE" tc filter add dev eth0 egress pref 7 bpf obj "$TMP/case/their.o" sec tc
+	in_ns "$EDGE" tc filter add dev eth0 egress bpf da obj "$TMP/case/their.o" sec tc
 	in_ns "$EDGE" tc qdisc replace dev eth1 root pfifo limit 100
 	local before
 	before=$(snapshot)
@@ -274,6 +275,36 @@ killed() {
 	done
 }
 
+# The same of one that attaches another interface, which takes it moments only.
+killed_attaching() {
+	topology
+	export XFWD_NO_TCX=1
+	local all before n pid
+	all=$(snapshot)
+	echo "interface eth1" >"$TMP/case/without"
+	echo "interface eth0" >"$TMP/case/with"
+	xfwd apply "$TMP/case/without"
+	before=$(snapshot)
+	for n in $(rounds 30); do
+		"$XFWD" -q -n "$EDGE" apply "$TMP/case/with" &
+		pid=$!
+		sleep_ms $((RANDOM % (40 * SLOWER)))
+		kill -9 "$pid" || true
+		wait "$pid" || true
+		((n % 2)) || xfwd -q apply "$TMP/case/with"
+		xfwd -q apply "$TMP/case/without"
+		equal "qdiscs and filters on eth0" "$(tc_of eth0)" ""
+	done
+	unchanged "$before"
+	xfwd down
+	unchanged "$all"
+}
+
+tc_of() { # INTERFACE
+	printf '%s\n' "qdisc show dev $1 clsact" "filter show dev $1 ingress" "filter show dev $1 egress" |
+		in_ns "$EDGE" tc -force -batch - 2>/dev/null || true
+}
+
 few_descriptors() { # wherever an apply runs out of them, it leaves nothing behind
 	topology
 	local before n
@@ -365,5 +396,6 @@ once "modes go back where an apply cannot attach" modes_go_back
 every_mode "down for one interface" one_interface
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
+once "kill -9 of an apply that attaches, without TCX" killed_attaching
 once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish
