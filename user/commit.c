@@ -252,9 +252,9 @@ static int settings_write(const struct state *state, const struct config *config
 	if (err)
 		return err;
 	settings.generation++; /* its lowest bit is the slot that was just filled */
-	settings.flags = config->options.tcp_loose ? SETTING_TCP_LOOSE : 0;
-	if (sysctl_needs_guard(config))
-		settings.flags |= SETTING_GUARD_LOOPBACK;
+	settings.flags &= SETTING_GUARD_LOOPBACK; /* as long as route_localnet may be on */
+	if (config->options.tcp_loose)
+		settings.flags |= SETTING_TCP_LOOSE;
 	for (size_t i = 0; i < config->rule_count; i++)
 		settings.flags |= rule_ports_out(&config->rules[i]);
 	if (config->options.source_check)
@@ -284,14 +284,16 @@ static int check_limits(const struct state *state, const struct config *config)
 	return 0;
 }
 
-/* The guard comes before the sysctl that it is for. */
-static int guard_on(const struct state *state)
+/* The guard comes before the sysctl that it is for, and goes after it. */
+static int guard_set(const struct state *state, bool on)
 {
 	struct settings settings;
 	__u32 zero = 0;
 	int err = state_settings(state, &settings);
 
-	settings.flags |= SETTING_GUARD_LOOPBACK;
+	settings.flags &= ~SETTING_GUARD_LOOPBACK;
+	if (on)
+		settings.flags |= SETTING_GUARD_LOOPBACK;
 	return err ? err : bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
 }
 
@@ -319,22 +321,39 @@ static int prepare(struct state *state, const struct config *config, struct netd
 	int err = 0;
 
 	if (sysctl_needs_guard(config))
-		err = guard_on(state);
+		err = guard_set(state, true);
 	if (!err)
 		err = ifaces_sync(state, devs);
 	if (err) {
 		msg_error("cannot write what is known of the interfaces: %s", strerror(-err));
 		return err;
 	}
-	return sysctl_sync(state, config, devs);
+	return sysctl_provide(state, config, devs);
+}
+
+static int release_sysctls(const struct state *state, const struct config *config)
+{
+	int err = sysctl_release(state, config);
+
+	if (err || sysctl_needs_guard(config))
+		return err;
+	return guard_set(state, false);
 }
 
 /* The new rules hold already: what goes wrong here is said, and undoes nothing. */
 static void tidy_up(const struct state *state, const struct pins *pins, const struct config *config,
 		    struct netdevs *devs, bool keep)
 {
-	int err = detach_unwanted(state, pins, config, devs, keep);
+	int err = release_sysctls(state, config);
 
+	if (err) { /* interfaces stay, too: they may need the guard */
+		msg_error(
+			"the rules are in force, but sysctls that they do not need could not be put "
+			"back: %s",
+			strerror(-err));
+		return;
+	}
+	err = detach_unwanted(state, pins, config, devs, keep);
 	if (!err)
 		err = ifaces_sync(state, devs);
 	if (err)

@@ -296,7 +296,8 @@ static int restore(const struct state *state, const struct config *config)
 			failed = sysctl_write(list[i].path, list[i].value);
 			if (failed && failed != -ENOENT) /* the interface may be gone */
 				err = failed;
-			bpf_map_delete_elem(state->map[MAP_saved_sysctls], list[i].path);
+			else
+				bpf_map_delete_elem(state->map[MAP_saved_sysctls], list[i].path);
 		}
 	}
 	free(list);
@@ -321,13 +322,19 @@ bool sysctl_needs_guard(const struct config *config)
 	return false;
 }
 
-int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs)
+int sysctl_release(const struct state *state, const struct config *config)
+{
+	return restore(state, config);
+}
+
+int sysctl_provide(const struct state *state, const struct config *config,
+		   const struct netdevs *devs)
 {
 	bool allowed = config->options.sysctl;
 	unsigned int families = forwards(config);
 	struct attachment attachment;
 	char path[XFWD_SYSCTL_PATH];
-	int err = restore(state, config);
+	int err = 0;
 
 	for (int family = 0; family < FAMILY_COUNT && !err; family++)
 		if (families & 1U << family)

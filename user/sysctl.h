@@ -8,12 +8,15 @@
 #include "state.h"
 
 /*
- * Sets what the configuration needs and is not so yet, says so, and puts back what an earlier
- * configuration needed and this one does not. With `set sysctl off` it only says what is missing.
+ * Sets what the configuration needs and is not so yet, and says so; before its rules are in force. With
+ * `set sysctl off` it only says what is missing.
  * Only attached interfaces get route_localnet: the programs keep loopback addresses off their wires.
  * IPv6 is switched on for all interfaces, as the kernel's ip6_forward() asks for nothing less.
  */
-int sysctl_sync(const struct state *state, const struct config *config, const struct netdevs *devs);
+int sysctl_provide(const struct state *state, const struct config *config,
+		   const struct netdevs *devs);
+/* And puts back what an earlier configuration needed and this one does not; once they are. */
+int sysctl_release(const struct state *state, const struct config *config);
 /* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
 int sysctl_restore(const struct state *state, const char *ifname);
 /* Does the rule need a sysctl that is not set yet, or one of its interface? */
@@ -24,7 +27,7 @@ unsigned int sysctl_rule_forwards(const struct rule *rule);
 bool sysctl_rule_loops_back(const struct rule *rule);
 /* Is the interface's rp_filter 2? The greater value counts, its own or that of `all`. */
 bool sysctl_source_is_loose(const char *ifname);
-/* Will sysctl_sync() make loopback addresses reachable from the wire? */
+/* Will sysctl_provide() make loopback addresses reachable from the wire? */
 bool sysctl_needs_guard(const struct config *config);
 
 #endif

@@ -305,6 +305,59 @@ tc_of() { # INTERFACE
 		in_ns "$EDGE" tc -force -batch - 2>/dev/null || true
 }
 
+# Runs xfwd where that sysctl of the edge cannot be written, in a mount namespace of its own.
+xfwd_without() { # SYSCTL-PATH ARGUMENT...
+	unshare --mount --propagation private nsenter --net="/run/netns/$EDGE" bash -eu -c '
+		mount --bind "$1" "$1"
+		mount -o remount,bind,ro "$1"
+		exec "$2" -n "$3" "${@:4}"
+	' bash "/proc/sys/$1" "$XFWD" "$EDGE" "${@:2}"
+}
+
+sysctl_fails() { # an apply that ends at its sysctls leaves those of the rules in force
+	topology
+	local before
+	before=$(snapshot)
+	use_it
+	echo "masquerade out eth0 ipv6" >"$TMP/case/conf"
+	equal status "$(status_of xfwd_without net/ipv6/conf/all/forwarding apply "$TMP/case/conf")" 1
+	contains "$(said)" "cannot set net/ipv6/conf/all/forwarding"
+	equal "forwarding, loopback" "$(forwarding) $(localnet eth0)" "1 0 1"
+	equal rules "$(rules | wc -l)" 3
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+	xfwd apply "$TMP/case/conf"
+	equal "forwarding, loopback afterwards" "$(forwarding) $(localnet eth0)" "0 1 0"
+	xfwd down
+	unchanged "$before"
+}
+
+sysctl_stays() { # one that cannot be put back has its guard, and is put back later
+	topology
+	local before
+	before=$(snapshot)
+	use_it
+	echo "interface eth1" >"$TMP/case/conf"
+	equal status "$(status_of xfwd_without net/ipv4/conf/eth0/route_localnet apply \
+		"$TMP/case/conf")" 0
+	contains "$(said)" "sysctls that they do not need could not be put back"
+	equal "forwarding, loopback" "$(forwarding) $(localnet eth0)" "0 0 1"
+	equal guard "$(guarded)" 2
+	xfwd apply "$TMP/case/conf"
+	equal "loopback afterwards" "$(localnet eth0)" 0
+	equal "guard afterwards" "$(guarded)" 0
+	xfwd down
+	unchanged "$before"
+}
+
+localnet() { # INTERFACE
+	in_ns "$EDGE" sysctl -n "net.ipv4.conf.$1.route_localnet"
+}
+
+guarded() { # SETTING_GUARD_LOOPBACK, of settings.flags
+	echo $(($(bpftool -j map lookup pinned "/sys/fs/bpf/xfwd/netns/$EDGE/maps/settings" \
+		key 0 0 0 0 | jq -r '.value[8]') & 2))
+}
+
 few_descriptors() { # wherever an apply runs out of them, it leaves nothing behind
 	topology
 	local before n
@@ -333,7 +386,7 @@ other_layout() { # what another version did is put back
 	local before
 	before=$(snapshot)
 	use_it
-	in_ns "$EDGE" sysctl -n net.ipv4.conf.eth0.route_localnet | grep -qx 1
+	equal "loopback" "$(localnet eth0)" 1
 	change_layout
 	xfwd down
 	unchanged "$before"
@@ -397,5 +450,7 @@ every_mode "down for one interface" one_interface
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
 once "kill -9 of an apply that attaches, without TCX" killed_attaching
+once "an apply that cannot set a sysctl changes nothing" sysctl_fails
+once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish
