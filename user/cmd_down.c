@@ -18,7 +18,9 @@ static int down_interface(struct session *session, const char *name)
 	size_t count = 0;
 	int err, found = 0;
 
-	err = attachment_list(&session->state, &list, &count);
+	err = sysctl_follow_names(&session->state);
+	if (!err)
+		err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++) {
 		if (attachment_get(&session->state, list[i], &at) || strcmp(at.name, name))
 			continue;

@@ -215,7 +215,10 @@ static int detach_unwanted(const struct state *state, const struct pins *pins,
 
 		if (dev && (keep || wanted_mode(config, dev->name) >= 0))
 			continue;
-		err = detach_interface(state, pins, list[i]);
+		if (dev) /* also where a rule for all interfaces would need it */
+			err = sysctl_restore(state, dev->name);
+		if (!err)
+			err = detach_interface(state, pins, list[i]);
 	}
 	free(list);
 	return err;
@@ -387,6 +390,15 @@ static int provide_tables(const struct state *state, const struct config *config
 	return err;
 }
 
+static int follow_names(const struct state *state)
+{
+	int err = sysctl_follow_names(state);
+
+	if (err)
+		msg_error("cannot follow the interfaces' names: %s", strerror(-err));
+	return err;
+}
+
 static int make_room(void *context)
 {
 	return slots_make_room(context);
@@ -401,6 +413,8 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	int err;
 
 	err = check_limits(state, config);
+	if (!err)
+		err = follow_names(state);
 	if (!err)
 		err = slots_give(state, config);
 	if (!err)

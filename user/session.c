@@ -159,7 +159,9 @@ int session_down(struct session *session)
 	int err;
 
 	/* Sysctls first: while route_localnet is on, the programs have to guard it. */
-	err = sysctl_restore(&session->state, NULL);
+	err = sysctl_follow_names(&session->state);
+	if (!err)
+		err = sysctl_restore(&session->state, NULL);
 	if (!err)
 		err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++)

@@ -106,6 +106,104 @@ static bool is_saved(const struct state *state, const char *path)
 	return !bpf_map_lookup_elem(state->map[MAP_saved_sysctls], saved.path, saved.value);
 }
 
+/* An interface that has got another name since it was attached. */
+struct renamed {
+	unsigned int ifindex;
+	char from[IF_NAMESIZE];
+	char to[IF_NAMESIZE];
+};
+
+/* free() *list. */
+static int renamed_list(const struct state *state, struct renamed **list, size_t *count)
+{
+	struct attachment attachment;
+	unsigned int *indexes;
+	size_t attached;
+	int err = attachment_list(state, &indexes, &attached);
+
+	*count = 0;
+	*list = err ? NULL : calloc(attached + 1, sizeof(**list));
+	if (!err && !*list)
+		err = -ENOMEM;
+	for (size_t i = 0; i < attached && !err; i++) {
+		struct renamed *entry = &(*list)[*count];
+
+		if (attachment_get(state, indexes[i], &attachment) ||
+		    !if_indextoname(indexes[i], entry->to) || !strcmp(entry->to, attachment.name))
+			continue;
+		entry->ifindex = indexes[i];
+		strcpy(entry->from, attachment.name);
+		++*count;
+	}
+	free(indexes);
+	return err;
+}
+
+/* What it is now, if it is one of those interfaces. */
+static void path_rename(char path[XFWD_SYSCTL_PATH], const struct renamed *renamed, size_t count)
+{
+	char before[XFWD_SYSCTL_PATH], family[5], name[IF_NAMESIZE];
+
+	if (sscanf(path, "net/%4[^/]/conf/%15[^/]/", family, name) != 2)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(renamed[i].from, name))
+			continue;
+		memcpy(before, path, sizeof(before));
+		memset(path, 0, XFWD_SYSCTL_PATH);
+		snprintf(path, XFWD_SYSCTL_PATH, "net/%s/conf/%s/%s", family, renamed[i].to,
+			 strrchr(before, '/') + 1);
+		return;
+	}
+}
+
+static bool saved_has(const struct saved *list, size_t count, const char *path)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(list[i].path, path))
+			return true;
+	return false;
+}
+
+/* All is written before any of it is deleted: two may have changed names with each other. */
+static int saved_rename(const struct state *state, const struct renamed *renamed,
+			size_t renamed_count)
+{
+	size_t count, moved_count;
+	struct saved *list = saved_list(state, &count), *moved = saved_list(state, &moved_count);
+	int fd = state->map[MAP_saved_sysctls], err = list && moved ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < moved_count && !err; i++) {
+		path_rename(moved[i].path, renamed, renamed_count);
+		err = bpf_map_update_elem(fd, moved[i].path, moved[i].value, BPF_ANY);
+	}
+	for (size_t i = 0; i < count && !err; i++)
+		if (!saved_has(moved, moved_count, list[i].path))
+			err = bpf_map_delete_elem(fd, list[i].path);
+	free(list);
+	free(moved);
+	return err;
+}
+
+int sysctl_follow_names(const struct state *state)
+{
+	struct attachment attachment;
+	struct renamed *renamed;
+	size_t count;
+	int err = renamed_list(state, &renamed, &count);
+
+	if (!err && count)
+		err = saved_rename(state, renamed, count);
+	for (size_t i = 0; i < count && !err; i++) {
+		err = attachment_get(state, renamed[i].ifindex, &attachment);
+		strcpy(attachment.name, renamed[i].to);
+		if (!err)
+			err = attachment_put(state, renamed[i].ifindex, &attachment);
+	}
+	free(renamed);
+	return err;
+}
+
 static int set_one(const struct state *state, const char *path, const char *value, bool allowed)
 {
 	char before[XFWD_SYSCTL_VALUE];
@@ -364,7 +462,7 @@ int sysctl_restore(const struct state *state, const char *ifname)
 	if (bpf_map_lookup_elem(state->map[MAP_saved_sysctls], path, before))
 		return 0;
 	err = sysctl_write(path, before);
-	if (!err)
+	if (!err || err == -ENOENT) /* the interface may be gone */
 		err = bpf_map_delete_elem(state->map[MAP_saved_sysctls], path);
 	return err;
 }

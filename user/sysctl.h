@@ -17,6 +17,11 @@ int sysctl_provide(const struct state *state, const struct config *config,
 		   const struct netdevs *devs);
 /* And puts back what an earlier configuration needed and this one does not; once they are. */
 int sysctl_release(const struct state *state, const struct config *config);
+/*
+ * What is on record of attached interfaces goes by the names that they have now: to be called before all
+ * that goes by names. 0 or -errno.
+ */
+int sysctl_follow_names(const struct state *state);
 /* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
 int sysctl_restore(const struct state *state, const char *ifname);
 /* Does the rule need a sysctl that is not set yet, or one of its interface? */

@@ -247,6 +247,59 @@ one_interface() {
 	xfwd down
 }
 
+renamed() { # what an interface had is put back under the name that it has now
+	topology
+	local before
+	before=$(snapshot)
+	use_it
+	rename eth0 wan
+	equal "loopback of wan" "$(localnet wan)" 1
+	xfwd down
+	equal "loopback of wan" "$(localnet wan)" 0
+	rename wan eth0
+	unchanged "$before"
+	use_it
+	rename eth0 wan
+	xfwd down wan
+	equal "loopback of wan" "$(localnet wan)" 0
+	equal status "$(status_of xfwd down eth0)" 1
+	contains "$(said)" 'not attached to an interface "eth0"'
+	xfwd down
+	rename wan eth0
+	unchanged "$before"
+}
+
+renamed_each_other() { # each gets its own back, and keeps what the rules need under its new name
+	topology
+	in_ns "$EDGE" sysctl -qw net.ipv4.conf.eth1.route_localnet=1
+	use_it
+	rename eth0 other
+	rename eth1 eth0
+	rename other eth1
+	xfwd down
+	equal "loopback of eth0, eth1" "$(localnet eth0) $(localnet eth1)" "1 0"
+	in_ns "$EDGE" sysctl -qw net.ipv4.conf.eth0.route_localnet=0
+	printf '%s\n' "interface eth0" "interface eth1" "dnat tcp to :59999 -> 127.0.0.1:3306" \
+		>"$TMP/case/both"
+	xfwd apply "$TMP/case/both"
+	rename eth0 wan
+	sed s/eth0/wan/ "$TMP/case/both" >"$TMP/case/wan"
+	xfwd apply "$TMP/case/wan"
+	equal "loopback of wan, eth1" "$(localnet wan) $(localnet eth1)" "1 1"
+	sed /wan/d "$TMP/case/wan" >"$TMP/case/one"
+	xfwd apply "$TMP/case/one"
+	equal "of wan, which is detached, and eth1" "$(localnet wan) $(localnet eth1)" "0 1"
+	xfwd down
+	equal "loopback of wan, eth1" "$(localnet wan) $(localnet eth1)" "0 0"
+}
+
+rename() { # INTERFACE NAME
+	ip -n "$EDGE" link set "$1" down
+	ip -n "$EDGE" link set "$1" name "$2"
+	ip -n "$EDGE" link set "$2" up
+	wait_until 5 is_up "$EDGE" "$2"
+}
+
 interface_gone() { # deleted under our feet: no harm to the rest, and down still cleans up
 	topology
 	use_it
@@ -447,6 +500,8 @@ once "an occupied XDP hook" xdp_of_others
 once "an apply that cannot attach changes nothing" refused_while_running
 once "modes go back where an apply cannot attach" modes_go_back
 every_mode "down for one interface" one_interface
+once "an interface gets another name" renamed
+once "and two change names with each other" renamed_each_other
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
 once "kill -9 of an apply that attaches, without TCX" killed_attaching
