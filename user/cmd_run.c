@@ -56,6 +56,7 @@ struct service {
 	int wanted; /* JOB_…: for the next child */
 	int doing; /* by the child that runs */
 	pid_t child; /* 0: none */
+	sd_event_source *child_end; /* what waits for it */
 	uint64_t changes;
 	uint64_t refreshed_us;
 	uint64_t examined_us; /* when the veths were looked at, */
@@ -129,6 +130,8 @@ static int child_main(const struct service *s)
 /* Begins what is wanted, if no child is at work: that one's end begins it otherwise. */
 static int work(struct service *s)
 {
+	int err;
+
 	if (s->child || !s->wanted)
 		return 0;
 	s->doing = s->wanted;
@@ -140,7 +143,8 @@ static int work(struct service *s)
 	s->follow.gone_count = 0;
 	if (s->child < 0)
 		return give_up(s, "start a process", -errno);
-	return sd_event_add_child(s->event, NULL, s->child, WEXITED, on_child, s);
+	err = sd_event_add_child(s->event, &s->child_end, s->child, WEXITED, on_child, s);
+	return err < 0 ? give_up(s, "wait for a process", err) : 0;
 }
 
 static int on_later(sd_event_source *source, uint64_t usec, void *context)
@@ -168,7 +172,7 @@ static int on_child(sd_event_source *source, const siginfo_t *info, void *contex
 	struct service *s = context;
 	int failed = info->si_code == CLD_EXITED ? info->si_status : s->doing, err;
 
-	(void)source;
+	s->child_end = sd_event_source_unref(source);
 	s->child = 0;
 	if (failed & JOB_RELOAD)
 		msg_error("%s was not loaded: the rules that were in force stay", s->call->argv[1]);

@@ -445,6 +445,40 @@ loose_is() { # 0|1 INTERFACE
 		key "$index" 0 0 0 | jq '.formatted.value.flags / 16 % 2 | floor') == "$1" ]]
 }
 
+few_descriptors() { # the processes it starts leave none open; where there are too few, it ends
+	topology
+	second_way
+	run_service <<<"masquerade out eth0"
+	local before rc=0
+	wait_until 5 is_idle
+	before=$(descriptors)
+	changes 8
+	wait_until 5 eval "((\$(descriptors) <= $before))"
+	wait_until 5 is_idle
+	prlimit --pid "$SERVICE" --nofile=3
+	ip -n "$EDGE" address add 10.0.2.1/24 dev eth2
+	wait_until 5 fails kill -0 "$SERVICE"
+	wait "$SERVICE" || rc=$?
+	equal "status of the service" $rc 1
+	grep -q "cannot wait for a process" "$TMP/log"
+}
+
+is_idle() {
+	! pgrep -P "$SERVICE"
+}
+
+descriptors() {
+	ls "/proc/$SERVICE/fd" | wc -l
+}
+
+changes() { # HOW-MANY: a process of the service's for each, and it has done its work
+	local n
+	for ((n = 1; n <= $1; n++)); do
+		in_ns "$EDGE" sysctl -qw net.ipv4.conf.eth0.rp_filter=$((1 + n % 2))
+		wait_until 5 loose_is $((n % 2)) eth0
+	done
+}
+
 reloads() {
 	two_ways
 	forward_streams
@@ -529,6 +563,7 @@ each_mode "IPv6 neighbours in use are confirmed" neighbour_confirmed6
 each_mode "an IPv6 interface goes down and up" interface_down6
 each_mode "masquerade follows an IPv6 address" address6_changed
 once "rp_filter" loose_source
+once "the service's descriptors" few_descriptors
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up
