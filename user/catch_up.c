@@ -80,30 +80,51 @@ static int end_flows(const struct session *session)
 }
 
 /* An index that was given to another link since must not pass for attached. */
-static int detach_gone(const struct session *session, const struct catch_up *what)
+static int detach_gone(const struct session *session, struct catch_up *what)
 {
-	int err = 0;
+	int err = 0, failed;
 
-	for (size_t i = 0; i < what->gone_count && !err; i++) {
-		err = detach_interface(&session->state, &session->pins, what->gone[i]);
-		if (err == -ENOENT) /* it was not attached */
-			err = 0;
+	for (size_t i = 0; i < what->gone_count; i++) {
+		failed = detach_interface(&session->state, &session->pins, what->gone[i]);
+		if (failed && failed != -ENOENT) /* it was not attached */
+			err = failed;
 	}
+	what->gone_count = 0;
 	return err;
 }
 
 static int sync_links(struct session *session)
 {
-	int err = 0, other;
+	int err = netdevs_get(&session->devs), other;
 
+	if (err)
+		return err;
 	if (!commit_is_current(&session->state, &session->config, &session->devs))
-		err = session_commit(session, COMMIT_KEEP_ATTACHED);
-	/* Also where an interface cannot be attached: the others' addresses have to be known. */
+		err = session_commit(session, COMMIT_KEEP_ATTACHED | COMMIT_ATTACH_EACH);
+	/* Also where that failed: the interfaces' addresses have to be known. */
 	other = ifaces_sync(&session->state, &session->devs);
 	return err ? err : other;
 }
 
-int catch_up(const struct pins *pins, const struct catch_up *what)
+/* One part does not wait for another that failed. */
+static int follow_changes(struct session *session, struct catch_up *what)
+{
+	int err = state_config(&session->state, &session->config), other;
+
+	if (err)
+		return err;
+	err = detach_gone(session, what);
+	other = sync_links(session);
+	if (!err)
+		err = other;
+	if (!what->end_flows)
+		return err;
+	other = end_flows(session);
+	what->end_flows = other;
+	return err ? err : other;
+}
+
+int catch_up(const struct pins *pins, struct catch_up *what)
 {
 	struct session session = { .pins = *pins };
 	int err;
@@ -114,20 +135,14 @@ int catch_up(const struct pins *pins, const struct catch_up *what)
 		return err;
 	err = state_open(&session.state, &session.pins);
 	if (err) {
-		if (err == -ENOENT)
+		if (err == -ENOENT) {
+			*what = (struct catch_up){ 0 };
 			err = 0;
+		}
 		goto out;
 	}
 	session.open = true;
-	err = state_config(&session.state, &session.config);
-	if (!err)
-		err = detach_gone(&session, what);
-	if (!err)
-		err = netdevs_get(&session.devs);
-	if (!err)
-		err = sync_links(&session);
-	if (!err && what->end_flows)
-		err = end_flows(&session);
+	err = follow_changes(&session, what);
 	if (err)
 		msg_error("cannot follow a change of interfaces or addresses: %s", strerror(-err));
 out:

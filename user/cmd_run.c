@@ -40,6 +40,7 @@
 #define JOB_RELOAD   (1 << 0)
 #define JOB_LINKS    (1 << 1)
 #define JOB_FLOWS    (1 << 2) /* with JOB_LINKS: end those of addresses that have gone */
+#define JOB_GONE     (1 << 3) /* goes with JOB_LINKS: detach links that were deleted */
 
 struct service {
 	const struct invocation *call;
@@ -54,7 +55,8 @@ struct service {
 	sd_event *event;
 	sd_event_source *later;
 	int wanted; /* JOB_…: for the next child */
-	int doing; /* by the child that runs */
+	int doing; /* by the child that runs, */
+	size_t doing_gone; /* and with how many of follow.gone */
 	pid_t child; /* 0: none */
 	sd_event_source *child_end; /* what waits for it */
 	uint64_t changes;
@@ -109,10 +111,10 @@ static int reload(const struct service *s)
 
 static int child_main(const struct service *s)
 {
-	const struct catch_up what = { .gone = s->follow.gone,
-				       .gone_count = s->follow.gone_count,
-				       .end_flows = s->doing & JOB_FLOWS };
-	int failed = 0;
+	struct catch_up what = { .gone = s->follow.gone,
+				 .gone_count = s->follow.gone_count,
+				 .end_flows = s->doing & JOB_FLOWS };
+	int failed = 0, err = 0;
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -120,9 +122,15 @@ static int child_main(const struct service *s)
 	close(s->alone.fd); /* should the service be killed, another may begin at once */
 	if (s->doing & JOB_RELOAD && reload(s))
 		failed |= JOB_RELOAD;
-	/* Other failures are said, and last until something changes. */
-	if (s->doing & JOB_LINKS && catch_up(&s->pins, &what) == -EBUSY)
+	if (s->doing & JOB_LINKS)
+		err = catch_up(&s->pins, &what);
+	/* Other failures with links are said, and last until something changes. */
+	if (err == -EBUSY || err == -EINTR)
 		failed |= JOB_LINKS;
+	if (what.end_flows)
+		failed |= JOB_FLOWS;
+	if (what.gone_count)
+		failed |= JOB_GONE;
 	fflush(stdout);
 	return failed;
 }
@@ -135,12 +143,12 @@ static int work(struct service *s)
 	if (s->child || !s->wanted)
 		return 0;
 	s->doing = s->wanted;
+	s->doing_gone = s->follow.gone_count;
 	s->wanted = 0;
 	fflush(stdout);
 	s->child = fork();
 	if (!s->child)
 		_exit(child_main(s));
-	s->follow.gone_count = 0;
 	if (s->child < 0)
 		return give_up(s, "start a process", -errno);
 	err = sd_event_add_child(s->event, &s->child_end, s->child, WEXITED, on_child, s);
@@ -170,16 +178,19 @@ static int state_follow(struct service *s);
 static int on_child(sd_event_source *source, const siginfo_t *info, void *context)
 {
 	struct service *s = context;
-	int failed = info->si_code == CLD_EXITED ? info->si_status : s->doing, err;
+	int failed = info->si_code == CLD_EXITED ? info->si_status : s->doing | JOB_GONE, err;
 
 	s->child_end = sd_event_source_unref(source);
 	s->child = 0;
 	if (failed & JOB_RELOAD)
 		msg_error("%s was not loaded: the rules that were in force stay", s->call->argv[1]);
+	if (!(failed & JOB_GONE))
+		follow_gone_done(&s->follow, s->doing_gone);
 	err = state_follow(s);
 	if (s->doing & JOB_RELOAD)
 		say_state(s, "READY=1\n");
-	if (!err && failed & JOB_LINKS)
+	/* What cannot be opened now is begun anew when it can be: state_follow(). */
+	if (!err && s->open && failed & (JOB_LINKS | JOB_FLOWS))
 		err = do_later(s, RETRY_US);
 	return err < 0 ? err : work(s);
 }

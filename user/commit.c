@@ -115,6 +115,7 @@ struct attaching {
 	const struct pins *pins;
 	const struct config *config;
 	struct netdevs *devs;
+	bool each; /* those that can be: COMMIT_ATTACH_EACH */
 	int *before; /* of each device: the mode that it was asked to have, or MODE_NONE */
 };
 
@@ -170,6 +171,8 @@ static int attach_wanted(void *context)
 		if (mode >= 0)
 			err = attach_interface(at->state, at->pins, at->devs, &at->devs->list[i],
 					       mode);
+		if (at->each)
+			err = 0;
 	}
 	return err;
 }
@@ -407,7 +410,11 @@ static int make_room(void *context)
 int commit(struct state *state, const struct pins *pins, struct config *config,
 	   struct netdevs *devs, unsigned int flags)
 {
-	struct attaching at = { .state = state, .pins = pins, .config = config, .devs = devs };
+	struct attaching at = { .state = state,
+				.pins = pins,
+				.config = config,
+				.devs = devs,
+				.each = flags & COMMIT_ATTACH_EACH };
 	struct tables tables = { 0 };
 	struct task slots;
 	int err;

@@ -17,6 +17,7 @@
 
 /* commit.flags */
 #define COMMIT_KEEP_ATTACHED (1U << 0) /* interfaces that no rule names any more stay attached */
+#define COMMIT_ATTACH_EACH   (1U << 1) /* one that cannot be attached is said, and hinders nothing */
 
 /*
  * Handles and counter slots are given to rules that have none (handle 0). `devs` are the interfaces

@@ -21,6 +21,12 @@ static void link_gone(struct follow *follow, unsigned int ifindex)
 		follow->gone[follow->gone_count++] = ifindex;
 }
 
+void follow_gone_done(struct follow *follow, size_t count)
+{
+	follow->gone_count -= count;
+	memmove(follow->gone, follow->gone + count, follow->gone_count * sizeof(*follow->gone));
+}
+
 static int note(const struct nlmsghdr *msg, void *context)
 {
 	struct batch *batch = context;

@@ -20,7 +20,7 @@ struct follow {
 	struct mnl_socket *socket;
 	struct neighbours *neighbours; /* kept up to date */
 	unsigned int gone[FOLLOW_GONE_MAX]; /* indexes of links that were deleted */
-	size_t gone_count; /* set to 0 by who has dealt with them */
+	size_t gone_count; /* less by follow_gone_done() */
 };
 
 /* 0 or -errno. Changes from here on are told of. */
@@ -28,5 +28,7 @@ int follow_open(struct follow *follow, struct neighbours *neighbours);
 void follow_close(struct follow *follow);
 /* Takes what there is, without waiting. *changes: FOLLOW_… 0 or -errno. */
 int follow_read(struct follow *follow, unsigned int *changes);
+/* The first so many of those that have gone are dealt with. */
+void follow_gone_done(struct follow *follow, size_t count);
 
 #endif

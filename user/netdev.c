@@ -14,6 +14,8 @@
 
 #include "netlink.h"
 
+#define DUMP_TRIES              5
+
 /* Of the "netdev" generic netlink family (Linux 6.3), newer than the headers we build with. */
 #define NETDEV_FAMILY           "netdev"
 #define NETDEV_DEV_GET          1
@@ -279,7 +281,7 @@ static struct nlmsghdr *dump_request(char *buffer, uint16_t type, size_t header)
 	return msg;
 }
 
-int netdevs_get_links(struct netdevs *devs)
+static int read_links(struct netdevs *devs)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
 	int err;
@@ -293,10 +295,10 @@ int netdevs_get_links(struct netdevs *devs)
 	return err;
 }
 
-int netdevs_get(struct netdevs *devs)
+static int read_links_and_addresses(struct netdevs *devs)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
-	int err = netdevs_get_links(devs);
+	int err = read_links(devs);
 
 	if (!err)
 		err = netlink_ask(NETLINK_ROUTE,
@@ -307,6 +309,26 @@ int netdevs_get(struct netdevs *devs)
 		return err;
 	}
 	return 0;
+}
+
+/* What changes while it is told (-EINTR) has to be asked for from the start. */
+static int read_unchanged(int (*read)(struct netdevs *devs), struct netdevs *devs)
+{
+	int err = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++)
+		err = read(devs);
+	return err;
+}
+
+int netdevs_get_links(struct netdevs *devs)
+{
+	return read_unchanged(read_links, devs);
+}
+
+int netdevs_get(struct netdevs *devs)
+{
+	return read_unchanged(read_links_and_addresses, devs);
 }
 
 int netdev_ask_peer(const struct netdev *dev, struct netdev *peer)
@@ -469,9 +491,14 @@ int netdev_addresses(struct netdev_address **list, size_t *count)
 {
 	char buffer[MNL_NLMSG_HDRLEN + 256];
 	struct addresses addresses = { 0 };
-	int err = netlink_ask(NETLINK_ROUTE,
-			      dump_request(buffer, RTM_GETADDR, sizeof(struct ifaddrmsg)),
-			      add_address, &addresses);
+	int err = -EINTR;
+
+	for (int i = 0; i < DUMP_TRIES && err == -EINTR; i++) {
+		addresses.count = 0;
+		err = netlink_ask(NETLINK_ROUTE,
+				  dump_request(buffer, RTM_GETADDR, sizeof(struct ifaddrmsg)),
+				  add_address, &addresses);
+	}
 
 	*list = addresses.list;
 	*count = addresses.count;

@@ -277,6 +277,36 @@ limits_of_two_rules() { # a flow counts in the last rule's alone, and its end gi
 	equal "a third again" "$(ask "$OUTSIDE" udp 198.51.100.1 53 4323 || true)" ""
 }
 
+# The kernel says so of a list that changes while it is told. Here it says so of the first and third.
+interrupted() {
+	topology
+	cat >"$TMP/case/interrupt.c" <<-'END'
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <errno.h>
+		#include <libmnl/libmnl.h>
+
+		int mnl_cb_run(const void *buffer, size_t size, unsigned int seq, unsigned int port,
+			       mnl_cb_t handle, void *context)
+		{
+			typeof(&mnl_cb_run) real = dlsym(RTLD_NEXT, "mnl_cb_run");
+			const struct nlmsghdr *msg = buffer;
+			static unsigned int lists = 1 << 0 | 1 << 2;
+			int more = real(buffer, size, seq, port, handle, context);
+			int is_last = more <= 0 && msg->nlmsg_flags & NLM_F_MULTI;
+			int interrupt = is_last && lists & 1;
+
+			lists >>= is_last;
+			if (interrupt)
+				errno = EINTR;
+			return interrupt ? -1 : more;
+		}
+	END
+	clang -shared -fPIC -O2 "$TMP/case/interrupt.c" -o "$TMP/case/interrupt.so"
+	LD_PRELOAD=$TMP/case/interrupt.so xfwd add drop in eth0 tcp to :1
+	equal interfaces "$(xfwd status -j | jq -c '[.interfaces[].name]')" '["eth0"]'
+}
+
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
 once "changing one rule in place" in_place
@@ -288,5 +318,6 @@ once "100 000 rules" hundred_thousand
 once "modes change" modes_change
 once "maps come with the first rule that asks for them" maps_come_late
 once "limits of two rules" limits_of_two_rules
+once "lists of interfaces that change meanwhile" interrupted
 each_mode "without TCX" without_tcx
 finish

@@ -479,6 +479,44 @@ changes() { # HOW-MANY: a process of the service's for each, and it has done its
 	done
 }
 
+one_refused() { # an interface that cannot be attached keeps neither others nor flows from it
+	topology
+	second_way
+	serve "$OUTSIDE" udp 0.0.0.0 53
+	run_service <<-END
+		interface eth1 { mode native }
+		masquerade out eth0 from 10.0.0.0/8
+	END
+	ask "$INSIDE" udp 198.51.100.2 53 4321
+	ip -n "$EDGE" link delete eth1
+	ip -n "$EDGE" link delete eth2
+	wait_until 5 attached 1
+	ip -n "$EDGE" link add eth1 type bridge
+	wait_until 5 grep -q "cannot attach to eth1 in mode native" "$TMP/log"
+	second_way
+	wait_until 5 eval '[[ $(tc_programs eth2) == 2 ]]'
+	equal flows "$(flow_count dst 198.51.100.1)" 1
+	ip -n "$EDGE" address add 198.51.100.9/24 dev eth0
+	ip -n "$EDGE" address delete 198.51.100.1/24 dev eth0
+	wait_until 5 flows_gone
+}
+
+flows_later() { # what could not be done for want of descriptors is done when there are some
+	topology
+	second_way
+	serve "$OUTSIDE" udp 0.0.0.0 53
+	run_service <<<"masquerade out eth0 from 10.0.0.0/8"
+	ask "$INSIDE" udp 198.51.100.2 53 4321
+	wait_until 5 is_idle
+	prlimit --pid "$SERVICE" --nofile=$(($(descriptors) + 6)):
+	ip -n "$EDGE" address add 198.51.100.9/24 dev eth0
+	ip -n "$EDGE" address delete 198.51.100.1/24 dev eth0
+	sleep_ms $((1000 * SLOWER))
+	equal flows "$(flow_count dst 198.51.100.1)" 1
+	prlimit --pid "$SERVICE" --nofile=1024:
+	wait_until 5 flows_gone
+}
+
 reloads() {
 	two_ways
 	forward_streams
@@ -563,6 +601,8 @@ each_mode "IPv6 neighbours in use are confirmed" neighbour_confirmed6
 each_mode "an IPv6 interface goes down and up" interface_down6
 each_mode "masquerade follows an IPv6 address" address6_changed
 once "rp_filter" loose_source
+once "an interface cannot be attached" one_refused
+once "flows of an address that has gone are ended later" flows_later
 once "the service's descriptors" few_descriptors
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
