@@ -517,6 +517,41 @@ flows_later() { # what could not be done for want of descriptors is done when th
 	wait_until 5 flows_gone
 }
 
+renamed() { # it stays attached, under its new name, and is no reason to load the rules again
+	topology
+	second_way
+	run_service <<<"masquerade out eth0"
+	rename eth2 lan2
+	wait_until 5 is_attached lan2
+	fails is_attached eth2
+	quiet
+	rename eth0 lan0
+	wait_until 5 is_attached lan0
+	rename lan2 eth0
+	wait_until 5 is_attached eth0
+	quiet
+}
+
+rename() { # INTERFACE NAME
+	ip -n "$EDGE" link set "$1" down
+	ip -n "$EDGE" link set "$1" name "$2"
+	ip -n "$EDGE" link set "$2" up
+}
+
+is_attached() { # INTERFACE
+	[[ $(xfwd status -j | jq -r '.interfaces[].name') == *"$1"* ]]
+}
+
+quiet() { # other changes leave the rules alone
+	local before
+	changes 2
+	wait_until 5 is_idle
+	before=$(rules_generation)
+	changes 2
+	wait_until 5 is_idle
+	equal "generation of the rules" "$(rules_generation)" "$before"
+}
+
 reloads() {
 	two_ways
 	forward_streams
@@ -603,6 +638,7 @@ each_mode "masquerade follows an IPv6 address" address6_changed
 once "rp_filter" loose_source
 once "an interface cannot be attached" one_refused
 once "flows of an address that has gone are ended later" flows_later
+once "an interface is renamed" renamed
 once "the service's descriptors" few_descriptors
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
