@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attach.h"
+#include "commit.h"
 #include "ifaces.h"
 #include "msg.h"
 #include "session.h"
@@ -39,6 +40,10 @@ static int down_interface(struct session *session, const char *name)
 		msg_error("cannot detach from %s: %s", name, strerror(-err));
 	else if (!found)
 		msg_error("not attached to an interface \"%s\"", name);
+	else if (commit_attaches(&session->config, name))
+		msg_note("the rules still name %s: `xfwd run` attaches it again with the next "
+			 "change of a link or an address, and so does `xfwd apply`",
+			 name);
 	return err || !found ? EXIT_FAILED : EXIT_DONE;
 }
 

@@ -109,6 +109,11 @@ static int wanted_mode(const struct config *config, const char *name)
 	return -1;
 }
 
+bool commit_attaches(const struct config *config, const char *name)
+{
+	return wanted_mode(config, name) >= 0;
+}
+
 /* Attaching what the configuration names. */
 struct attaching {
 	const struct state *state;

@@ -33,4 +33,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 bool commit_is_current(const struct state *state, const struct config *config,
 		       const struct netdevs *devs);
 
+/* Does a commit of it attach an interface of that name? */
+bool commit_attaches(const struct config *config, const char *name);
+
 #endif

@@ -300,6 +300,23 @@ rename() { # INTERFACE NAME
 	wait_until 5 is_up "$EDGE" "$2"
 }
 
+named_still() { # it says what will attach the interface again, and that does
+	topology
+	load <<-END
+		redirect in eth0 tcp to :80 -> :8080
+		drop in eth1 tcp to :1
+	END
+	"$XFWD" -n "$EDGE" run "$TMP/case/xfwd.conf" &
+	local service=$!
+	contains "$(xfwd down eth0 2>&1)" "the rules still name eth0: \`xfwd run\` attaches it again"
+	ip -n "$EDGE" address add 10.0.2.1/24 dev lo
+	wait_until 5 eval '[[ $(mode_of eth0) == tc ]]'
+	xfwd delete "drop in eth1 tcp to :1"
+	equal "said of an interface that no rule names" "$(xfwd down eth1 2>&1)" ""
+	kill "$service"
+	wait "$service" || true
+}
+
 interface_gone() { # deleted under our feet: no harm to the rest, and down still cleans up
 	topology
 	use_it
@@ -502,10 +519,14 @@ once "modes go back where an apply cannot attach" modes_go_back
 every_mode "down for one interface" one_interface
 once "an interface gets another name" renamed
 once "and two change names with each other" renamed_each_other
+
+once "down for one interface that rules name" named_still
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
 once "kill -9 of an apply that attaches, without TCX" killed_attaching
 once "an apply that cannot set a sysctl changes nothing" sysctl_fails
 once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
+rm -f /run/xfwd/netns-"$ID"-*.lock # of a service that was killed
+rmdir /run/xfwd 2>/dev/null # if it was the last
 finish
