@@ -122,6 +122,7 @@ clean_up() {
 			"$XFWD" -q -n "$ns" down || rc=1
 		fi
 		kill -9 $(ip netns pids "$ns") 2>/dev/null
+		rm -f "/run/xfwd/netns-$ns".*.lock # of a service that was killed
 		ip netns delete "$ns"
 	done
 	exit "$rc"
