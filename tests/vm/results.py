@@ -35,9 +35,14 @@ def programs(*patterns):
     return [program for program in listed if program not in ELSEWHERE]
 
 
-def key(program, part=""):
-    """A program, and which part of its cases it runs, if it can be told to run but a part."""
-    return f"{program} {part}".strip() if "/conformance/" in program else program
+def part(rows, families="", wire_modes=""):
+    """Which cases are run of the programs whose paths contain this, where it is not all of them."""
+    return {"/conformance/": f"{rows} {families}".strip(), "/wire.sh": wire_modes}
+
+
+def key(program, part):
+    """A program, and the part of it that is run."""
+    return " ".join([program, *(cases for place, cases in part.items() if place in program)]).strip()
 
 
 @functools.cache

@@ -20,7 +20,7 @@ def selections(kernel):
     """Which of the tests there can be results of, and how the table calls them."""
     if kernel in results.REFUSED:
         return {"that it says so": results.programs(*results.REFUSAL)}
-    quick = [results.key(program, results.QUICK_ROWS)
+    quick = [results.key(program, results.part(results.QUICK_ROWS))
              for program in results.programs(*results.QUICK_TESTS)]
     return {"all": results.programs(), "the quick ones": quick}
 

@@ -4,7 +4,7 @@
 # two on each of the virtual machine's two wires. Also what stands upon them: bonds and bridges.
 . "$(dirname "$0")/../netns/lib.sh"
 
-MODES="auto generic tc" # auto is native there, and a test sees to that
+MODES=${XFWD_TEST_WIRE_MODES:-auto generic tc} # auto is native there, and a test sees to that
 WIRE=0
 
 # The next of the wires: its ends are known by their link addresses.
