@@ -89,12 +89,7 @@ static __always_inline int answer_quote(struct __sk_buff *skb, const struct pack
 {
 	if (quote_clear())
 		return -1;
-	/* Linux 6.1 forgets over a call what it knew of it. */
-	barrier_var(length);
-	if (length < sizeof(struct iphdr))
-		return -1;
-	barrier_var(length);
-	if (length > ANSWER_QUOTE6)
+	if (!length_is_within(&length, sizeof(struct iphdr), ANSWER_QUOTE6))
 		return -1;
 	return bpf_skb_load_bytes(skb, p->l3_offset, q->bytes + ICMP_HEADER, length);
 }

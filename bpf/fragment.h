@@ -71,11 +71,8 @@ static __always_inline enum verdict fragment_hold(struct __sk_buff *skb, const s
 {
 	__u32 length = skb->len;
 
-	if (r->p.l3_offset != ETH_HLEN || length < ETH_HLEN)
-		return VERDICT_CONTINUE;
-	/* Newer clangs would compare a difference instead, which tells Linux 6.12 nothing. */
-	barrier_var(length);
-	if (length > HELD_FRAME || bpf_skb_load_bytes(skb, 0, room->held.frame, length))
+	if (r->p.l3_offset != ETH_HLEN || !length_is_within(&length, ETH_HLEN, HELD_FRAME) ||
+	    bpf_skb_load_bytes(skb, 0, room->held.frame, length))
 		return VERDICT_CONTINUE;
 	room->held.seen = packet_now(&r->p);
 	room->held.length = length;
@@ -97,10 +94,7 @@ static __always_inline int fragment_release_one(struct __sk_buff *skb, struct fr
 	if (!held)
 		return 1;
 	length = held->length;
-	if (length < ETH_HLEN)
-		return 1;
-	barrier_var(length);
-	if (length > HELD_FRAME)
+	if (!length_is_within(&length, ETH_HLEN, HELD_FRAME))
 		return 1;
 	err = bpf_skb_change_tail(skb, length, 0);
 	if (!err)

@@ -76,6 +76,13 @@ static __always_inline int mapping_end(struct request *r, struct mapping *m)
 	return mapping_remove(m, &r->mapping_key, &r->outside_key);
 }
 
+/* The key of the mapping that the packet's source has at the outside address that is r->want's. */
+static __always_inline void mapping_key_set(struct request *r)
+{
+	endpoint_set(&r->mapping_key.inside, &r->p.tuple, r->p.tuple.saddr, r->p.tuple.sport);
+	__builtin_memcpy(r->mapping_key.outside, r->want.saddr, sizeof(r->mapping_key.outside));
+}
+
 /* For a new flow whose outside address is r->want's source: the mapping that its source has there. */
 static __always_inline void mapping_begin(struct request *r, const struct rule_action *rule,
 					  __u32 ifindex)
@@ -83,8 +90,7 @@ static __always_inline void mapping_begin(struct request *r, const struct rule_a
 	struct mapping *m;
 
 	r->mapping = MAPPING_NEW;
-	endpoint_set(&r->mapping_key.inside, &r->p.tuple, r->p.tuple.saddr, r->p.tuple.sport);
-	__builtin_memcpy(r->mapping_key.outside, r->want.saddr, sizeof(r->mapping_key.outside));
+	mapping_key_set(r);
 	endpoint_set(&r->outside_key, &r->p.tuple, r->want.saddr, 0);
 	__builtin_memcpy(r->outside.addr, r->p.tuple.saddr, sizeof(r->outside.addr));
 	r->outside.port = r->p.tuple.sport;

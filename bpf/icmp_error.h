@@ -247,7 +247,7 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 	check = csum_replace(check, delta);
 	if (length > QUOTE_HEAD)
 		length = QUOTE_HEAD;
-	if (length < sizeof(struct iphdr) ||
+	if (!length_is_within(&length, sizeof(struct iphdr), QUOTE_HEAD) ||
 	    bpf_skb_store_bytes(skb, p->l4_offset + ICMP_HEADER, q->head, length,
 				BPF_F_RECOMPUTE_CSUM))
 		return -1;

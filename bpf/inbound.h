@@ -127,6 +127,7 @@ static __always_inline int inbound_asked(struct request *r)
 		return 0;
 	r->key = r->peer;
 	flow_remove(r, f->flags & FLOW_HOLDS);
+	mapping_key_set(r); /* it was the other one's meanwhile */
 	return 1;
 }
 

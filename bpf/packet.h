@@ -59,6 +59,19 @@ enum frames {
 #define ROUTE_TOO_BIG      BPF_FIB_LKUP_RET_FRAG_NEEDED
 
 /*
+ * Is the length within these bounds, as the verifier sees it, too? It is asked just before its use, as
+ * Linux 6.1 forgets over a call what it knew; and newer clangs would ask of a difference, or of a copy.
+ */
+static __always_inline int length_is_within(__u32 *length, __u32 least, __u32 most)
+{
+	barrier_var(*length);
+	if (*length < least)
+		return 0;
+	barrier_var(*length);
+	return *length <= most;
+}
+
+/*
  * A link-layer address as it lies in memory, in one register; the last two of the eight bytes are of
  * no meaning. Read from the maps at once, so that no half of another CPU's writing is seen.
  */

@@ -119,6 +119,10 @@ __attribute__((noinline)) int flow_want_reply(__u32 candidate, __u32 start)
 		err = outside_claim(r);
 		if (err)
 			return err;
+		if (r->want.sport != r->key.dport) { /* of a mapping that another CPU has made */
+			flow_key_reverse(&r->want, &r->key);
+			bucket_seek_soon(r, &r->key);
+		}
 	}
 	flow_fill(r, &r->key, &r->back, FLOW_REPLY | r->from_local | holds(r));
 	return 0;
@@ -359,7 +363,10 @@ static __always_inline int flow_await(struct request *r)
 			return 1;
 		pause();
 	}
-	request_remove(r, &r->key);
+	if (!request_remove(r, &r->key) && flow_appears()) {
+		flow_key_reverse(&r->want, &r->peer);
+		flow_end(r, 0); /* it has come in the meantime: half of it is no use */
+	}
 	return 0;
 }
 
@@ -400,6 +407,15 @@ __attribute__((noinline)) int flow_made(void)
 	return FLOW_CLAIMED;
 }
 
+/* Another CPU has ended what was just made, and counted it as one less. */
+static __always_inline int flow_taken(struct request *r)
+{
+	__sync_fetch_and_add(&sweeper.flows[r->p.tuple.family & 1], 1);
+	r->mapping = MAPPING_NONE;
+	r->flags = 0;
+	return FLOW_TABLE_FULL;
+}
+
 static __always_inline int flow_table_full(const struct request *r)
 {
 	/* signed: a flow may end before it is counted */
@@ -427,8 +443,9 @@ static __always_inline int flow_complete(struct request *r)
 	err = flow_add_original();
 	if (!err && flow_is_coming())
 		return flow_made();
-	if (!err) /* who ended the flow before has taken the new answering entry */
-		request_remove(r, &r->p.tuple);
+	/* Who ended the flow before has taken the new answering entry; and if the other, what it held. */
+	if (!err && request_remove(r, &r->p.tuple))
+		return flow_taken(r);
 	flow_key_reverse(&r->want, &r->key);
 	request_remove(r, &r->key);
 	if (r->mapping != MAPPING_NONE)

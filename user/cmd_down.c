@@ -69,10 +69,14 @@ static int down_pins(struct session *session)
 }
 
 /* What this version cannot read, but for what is the same in all of them. */
-static int down_unreadable(struct session *session)
+static int down_unreadable(struct session *session, bool all)
 {
 	int err = state_open_lasting(&session->state, &session->pins);
 
+	if (!all) {
+		msg_error("only all of it can be ended: `xfwd down` without an interface");
+		return EXIT_FAILED;
+	}
 	if (!err)
 		return down_everything(session);
 	if (err == -ENOENT)
@@ -100,7 +104,7 @@ int cmd_down(const struct invocation *call)
 	else if (err == -ENOENT && call->argc == 2)
 		msg_error("nothing is running here");
 	else if (err == -EPROTO || err == -EIO)
-		code = down_unreadable(&session);
+		code = down_unreadable(&session, call->argc < 2);
 	else if (err == -ENOENT || (err == -ENXIO && pins_exist(&session.pins)))
 		code = down_pins(&session);
 	session_close(&session);

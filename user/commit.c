@@ -162,24 +162,53 @@ static int note_modes(struct attaching *at)
 	return 0;
 }
 
-/* Prints what is wrong. */
-static int attach_wanted(void *context)
+static int attach_all(const struct attaching *at)
 {
-	struct attaching *at = context;
-	int mode, err;
+	int err = 0, mode;
 
-	err = note_modes(at);
-	if (!err)
-		err = leave_modes(at);
 	for (size_t i = 0; i < at->devs->count && !err; i++) {
 		mode = wanted_mode(at->config, at->devs->list[i].name);
 		if (mode >= 0)
 			err = attach_interface(at->state, at->pins, at->devs, &at->devs->list[i],
 					       mode);
-		if (at->each)
-			err = 0;
 	}
 	return err;
+}
+
+/*
+ * Those that can be. An error where some cannot, and no other has been gained: then there is nothing
+ * new for the rules either, which would be put in force again with each change of any interface.
+ */
+static int attach_each(const struct attaching *at)
+{
+	bool gained = false, refused = false, there;
+
+	for (size_t i = 0; i < at->devs->count; i++) {
+		const struct netdev *dev = &at->devs->list[i];
+		int mode = wanted_mode(at->config, dev->name);
+
+		if (mode < 0)
+			continue;
+		there = attach_is_complete(at->state, at->pins, dev);
+		if (attach_interface(at->state, at->pins, at->devs, dev, mode))
+			refused = true;
+		else if (!there)
+			gained = true;
+	}
+	return refused && !gained ? -EOPNOTSUPP : 0;
+}
+
+/* Prints what is wrong. */
+static int attach_wanted(void *context)
+{
+	struct attaching *at = context;
+	int err = note_modes(at);
+
+	if (!err)
+		err = leave_modes(at);
+	if (err)
+		return err;
+	return at->each ? attach_each(at) : attach_all(at);
 }
 
 /*

@@ -29,6 +29,24 @@ struct xdp {
 
 #define because(x, ...) snprintf((x)->why, sizeof((x)->why), __VA_ARGS__)
 
+/* By another's program: it says so. */
+static bool is_occupied(struct xdp *x)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 id = 0, size = sizeof(info);
+	int fd;
+
+	if (bpf_xdp_query_id(x->under.dev->ifindex, 0, &id) || !id)
+		return false;
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd >= 0) {
+		bpf_obj_get_info_by_fd(fd, &info, &size);
+		close(fd);
+	}
+	because(x, "another XDP program is attached there: \"%s\" (id %u)", info.name, id);
+	return true;
+}
+
 /*
  * The kernel says why it refuses only over netlink, so ask there too. Should that succeed, whatever
  * was in the way has gone: the caller's error stands.
@@ -36,20 +54,9 @@ struct xdp {
 static void explain_refusal(struct xdp *x, int prog, __u32 flags, int err)
 {
 	const struct netdev *on = x->under.dev;
-	__u32 id = 0;
 
-	if (!bpf_xdp_query_id(on->ifindex, 0, &id) && id) {
-		struct bpf_prog_info info = { 0 };
-		__u32 size = sizeof(info);
-		int fd = bpf_prog_get_fd_by_id(id);
-
-		if (fd >= 0) {
-			bpf_obj_get_info_by_fd(fd, &info, &size);
-			close(fd);
-		}
-		because(x, "another XDP program is attached there: \"%s\" (id %u)", info.name, id);
+	if (is_occupied(x))
 		return;
-	}
 	loader_words();
 	if (!bpf_xdp_attach(on->ifindex, prog, flags | XDP_FLAGS_UPDATE_IF_NOEXIST, NULL))
 		bpf_xdp_detach(on->ifindex, flags, NULL);
@@ -110,11 +117,16 @@ static int see_tags(struct xdp *x, struct attachment *attachment)
 	return -EOPNOTSUPP;
 }
 
-/* On record before it is done: what an interrupted call has left is then found, and mended. */
+/*
+ * On record before it is done: what an interrupted call has left is then found, and mended. Nothing of
+ * the device is changed where it is known to be in vain: `run` would take that for news.
+ */
 static int attach_recorded(struct xdp *x, struct attachment *attachment)
 {
 	int err;
 
+	if (is_occupied(x))
+		return -EBUSY;
 	attachment->offload |= offload_get(x->under.dev->name);
 	err = attachment_put(x->state, x->dev->ifindex, attachment);
 	if (err) {

@@ -496,6 +496,7 @@ one_refused() { # an interface that cannot be attached keeps neither others nor 
 	second_way
 	wait_until 5 eval '[[ $(tc_programs eth2) == 2 ]]'
 	equal flows "$(flow_count dst 198.51.100.1)" 1
+	quiet
 	ip -n "$EDGE" address add 198.51.100.9/24 dev eth0
 	ip -n "$EDGE" address delete 198.51.100.1/24 dev eth0
 	wait_until 5 flows_gone
