@@ -83,6 +83,18 @@ static __always_inline int bucket_find_pair(void)
 	return bucket_peer(bucket_find());
 }
 
+static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
+/* Of two keys of one protocol. */
+static __always_inline int key_equal(const struct flow_key *a, const struct flow_key *b)
+{
+	return address_equal(a->saddr, b->saddr) && address_equal(a->daddr, b->daddr) &&
+	       a->sport == b->sport && a->dport == b->dport;
+}
+
 /* The entry under a key, and r->peer set to the other key of its flow. */
 static __always_inline struct flow *request_pair(struct request *r, const struct flow_key *key)
 {

@@ -356,6 +356,15 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
 	return 0;
 }
 
+/* The entry under `key`, if it is of the flow that has that other key. Sets r->peer. */
+static __always_inline struct flow *flow_half(struct request *r, const struct flow_key *key,
+					      const struct flow_key *other)
+{
+	struct flow *f = request_pair(r, key);
+
+	return f && key_equal(&r->peer, other) ? f : NULL;
+}
+
 /*
  * Removes both entries of a flow, whose keys are r->key, original, and r->back. The answering one
  * first: should the second step never come, what is left is an original entry, which the sweeper
@@ -363,7 +372,8 @@ __attribute__((noinline)) int flow_gone(__u32 flags)
  */
 static __always_inline void flow_remove(struct request *r, __u32 holds)
 {
-	request_remove(r, &r->back);
+	if (flow_half(r, &r->back, &r->key))
+		request_remove(r, &r->back);
 	if (request_remove(r, &r->key))
 		return;
 	__sync_fetch_and_add(&sweeper.flows[r->key.family & 1], -1);
@@ -371,23 +381,26 @@ static __always_inline void flow_remove(struct request *r, __u32 holds)
 		flow_gone(holds);
 }
 
-/* Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. */
+/*
+ * Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. Another CPU may have
+ * ended it, and made it again with another port: of that one nothing is taken away.
+ */
 static __always_inline void flow_end(struct request *r, int is_reply)
 {
 	const struct flow *f;
-	__u32 holds = 0;
 
 	r->key = is_reply ? r->peer : r->p.tuple;
 	r->back = is_reply ? r->p.tuple : r->peer;
-	f = request_flow(r, &r->key);
+	f = flow_half(r, &r->key, &r->back);
 	if (f) {
-		holds = f->flags & FLOW_HOLDS;
 		r->rule_in = f->rule_in;
 		r->rule_out = f->rule_out;
+		flow_remove(r, f->flags & FLOW_HOLDS);
+		r->rule_in = 0;
+		r->rule_out = 0;
+	} else if (is_reply) {
+		request_remove(r, &r->back); /* half a flow */
 	}
-	flow_remove(r, holds);
-	r->rule_in = 0;
-	r->rule_out = 0;
 }
 
 #endif

@@ -19,11 +19,6 @@ enum flow_claim {
 	FLOW_TABLE_FULL,
 };
 
-static __always_inline int address_equal(const __be32 a[4], const __be32 b[4])
-{
-	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
-}
-
 #define ADDRESSES (2 * (__u32)sizeof(((struct flow_key *)0)->saddr)) /* one behind the other */
 
 static __always_inline __u16 csum_delta_address(struct flow_key *from, struct flow_key *to)
@@ -60,12 +55,6 @@ static __always_inline void flow_fill(struct request *r, const struct flow_key *
 		f->mss = r->mss;
 	f->rule_in = r->rule_in;
 	f->rule_out = r->rule_out;
-}
-
-static __always_inline int key_equal(const struct flow_key *a, const struct flow_key *b)
-{
-	return address_equal(a->saddr, b->saddr) && address_equal(a->daddr, b->daddr) &&
-	       a->sport == b->sport && a->dport == b->dport;
 }
 
 /*

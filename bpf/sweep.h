@@ -49,7 +49,9 @@ __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 	if (!f)
 		return 0;
 	is_reply = f->flags & FLOW_REPLY;
-	peer = request_flow(r, &r->peer);
+	r->key = r->peer;
+	peer = flow_half(r, &r->key, &r->p.tuple);
+	r->peer = r->key;
 	if (peer && (is_reply || !flow_expired(r->p.tuple.proto, f, peer, sweeper.shorten)))
 		return 0;
 	flow_end(r, is_reply);

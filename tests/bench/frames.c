@@ -33,7 +33,7 @@
 
 #define CHUNK_SECONDS 0.025
 #define QUIET_SECONDS 0.5 /* after them nothing more arrives */
-#define PORTION       256 /* frames to check: no CPU's backlog is full of them */
+#define PORTION       64 /* frames to check: no device's ring is full of them, nor a CPU's backlog */
 
 struct options {
 	const char *client, *edge, *server;
