@@ -79,7 +79,7 @@ __attribute__((noinline)) int flow_judge(struct __sk_buff *ctx)
 		f->generation = (__u16)p->generation;
 		return VERDICT_CONTINUE;
 	}
-	flow_end(r, 0);
+	flow_end(0);
 	return verdict == VERDICT_CONTINUE ? VERDICT_PASS_NO_RULE : verdict;
 }
 
@@ -159,7 +159,7 @@ static __always_inline enum verdict flow_known(void *ctx, int xdp)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
 	if (flow_is_over(ctx, r, f, xdp)) {
-		flow_end(r, is_reply);
+		flow_end(is_reply);
 		return VERDICT_PASS_NO_RULE;
 	}
 	if (xdp && r->mss && r->p.tcp_flags & TCP_FLAG_SYN)

@@ -383,12 +383,16 @@ static __always_inline void flow_remove(struct request *r, __u32 holds)
 
 /*
  * Ends a flow of which r->p.tuple is one of the two keys, and r->peer the other. Another CPU may have
- * ended it, and made it again with another port: of that one nothing is taken away.
+ * ended it, and made it again with another port: of that one nothing is taken away. A function of its
+ * own to the verifier, as it is rare.
  */
-static __always_inline void flow_end(struct request *r, int is_reply)
+__attribute__((noinline)) int flow_end(int is_reply)
 {
+	struct request *r = request_get();
 	const struct flow *f;
 
+	if (!r)
+		return 0;
 	r->key = is_reply ? r->peer : r->p.tuple;
 	r->back = is_reply ? r->p.tuple : r->peer;
 	f = flow_half(r, &r->key, &r->back);
@@ -401,6 +405,7 @@ static __always_inline void flow_end(struct request *r, int is_reply)
 	} else if (is_reply) {
 		request_remove(r, &r->back); /* half a flow */
 	}
+	return 0;
 }
 
 #endif

@@ -306,7 +306,7 @@ __attribute__((noinline)) int flow_undo(void)
 	in = r->rule_in;
 	out = r->rule_out;
 	flow_key_reverse(&r->want, &r->peer);
-	flow_end(r, 0);
+	flow_end(0);
 	r->rule_in = in;
 	r->rule_out = out;
 	r->flags = 0;
@@ -354,7 +354,7 @@ static __always_inline int flow_await(struct request *r)
 	}
 	if (!request_remove(r, &r->key) && flow_appears()) {
 		flow_key_reverse(&r->want, &r->peer);
-		flow_end(r, 0); /* it has come in the meantime: half of it is no use */
+		flow_end(0); /* it has come in the meantime: half of it is no use */
 	}
 	return 0;
 }

@@ -54,7 +54,7 @@ __attribute__((noinline)) int sweep_flow(__u32 family, __u32 at)
 	r->peer = r->key;
 	if (peer && (is_reply || !flow_expired(r->p.tuple.proto, f, peer, sweeper.shorten)))
 		return 0;
-	flow_end(r, is_reply);
+	flow_end(is_reply);
 	sweeper.expired++;
 	return 0;
 }
@@ -224,7 +224,7 @@ int flow_forget(struct __sk_buff *skb)
 	f = request_pair(r, &r->p.tuple);
 	if (!f || f->flags & FLOW_REPLY)
 		return 0;
-	flow_end(r, 0);
+	flow_end(0);
 	return 1;
 }
 
