@@ -133,9 +133,7 @@ static __always_inline int outside_is_begun(struct request *r)
 {
 	const struct outside *o = bpf_map_lookup_elem(&outsides, &r->outside_key);
 
-	return o && o->port == r->outside.port &&
-	       !((o->addr[0] ^ r->outside.addr[0]) | (o->addr[1] ^ r->outside.addr[1]) |
-		 (o->addr[2] ^ r->outside.addr[2]) | (o->addr[3] ^ r->outside.addr[3]));
+	return o && o->port == r->outside.port && address_equal(o->addr, r->outside.addr);
 }
 
 #define JOIN_ROUNDS 64 /* many times what it takes from a mapping's one half to the other */

@@ -96,20 +96,6 @@ static int clsact_attach(const struct state *state, int prog, unsigned int ifind
 	return err;
 }
 
-/* 0: it cannot be asked. */
-static __u32 program_id(const struct pins *pins, enum direction to)
-{
-	struct bpf_prog_info info = { 0 };
-	__u32 size = sizeof(info);
-	int prog = loader_program(pins, program_names[to]);
-
-	if (prog < 0)
-		return 0;
-	bpf_obj_get_info_by_fd(prog, &info, &size);
-	close(prog);
-	return info.id;
-}
-
 /* What is on record may not have been made, and its place be another's by now. */
 static bool clsact_is_attached(const struct pins *pins, unsigned int ifindex, enum direction to,
 			       const struct attachment *attachment)
@@ -121,7 +107,7 @@ static bool clsact_is_attached(const struct pins *pins, unsigned int ifindex, en
 
 	if (!attachment->priority[to] || bpf_tc_query(&hook, &opts))
 		return false;
-	id = program_id(pins, to);
+	id = loader_program_id(pins, program_names[to]);
 	return !id || id == opts.prog_id;
 }
 

@@ -71,12 +71,13 @@ static int down_pins(struct session *session)
 /* What this version cannot read, but for what is the same in all of them. */
 static int down_unreadable(struct session *session, bool all)
 {
-	int err = state_open_lasting(&session->state, &session->pins);
+	int err;
 
 	if (!all) {
 		msg_error("only all of it can be ended: `xfwd down` without an interface");
 		return EXIT_FAILED;
 	}
+	err = state_open_lasting(&session->state, &session->pins);
 	if (!err)
 		return down_everything(session);
 	if (err == -ENOENT)

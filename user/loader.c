@@ -250,6 +250,19 @@ int loader_program(const struct pins *pins, const char *name)
 	return errno == ENOENT && is_loaded_late(name) ? load_pinned(pins->dir, name) : -errno;
 }
 
+__u32 loader_program_id(const struct pins *pins, const char *name)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+	int fd = loader_program(pins, name);
+
+	if (fd < 0)
+		return 0;
+	bpf_obj_get_info_by_fd(fd, &info, &size);
+	close(fd);
+	return info.id;
+}
+
 /* Keys of mappings that are gone stay in the queue until the sweeper comes by. */
 static __u32 queue_room(__u32 flows)
 {

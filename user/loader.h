@@ -17,6 +17,8 @@ int loader_load(const struct pins *pins, const struct config *config);
  * asked for. Its fd, or -errno.
  */
 int loader_program(const struct pins *pins, const char *name);
+/* Its id to the kernel. 0: it cannot be asked. */
+__u32 loader_program_id(const struct pins *pins, const char *name);
 
 /* libbpf's own words since the last call, where a call into it failed: one line, or "". */
 const char *loader_words(void);

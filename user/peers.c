@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "attach.h"
 #include "ipsec.h"
@@ -35,16 +34,6 @@ static bool packets_bear_nothing(void)
 	__u32 associations;
 
 	return !ipsec_count_associations(&associations) && !associations;
-}
-
-static __u32 program_id(int fd)
-{
-	struct bpf_prog_info info = { 0 };
-	__u32 size = sizeof(info);
-
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
-		return 0;
-	return info.id;
 }
 
 /* Does anyone but us see what leaves there? `ours`: the id of tc_egress. */
@@ -107,8 +96,7 @@ static bool is_past(const struct timespec *began)
 static void fill(struct table *table, const struct lease *lease, const struct pins *pins,
 		 const struct netdevs *devs)
 {
-	int program = loader_program(pins, "tc_egress");
-	__u32 ours = program_id(program);
+	__u32 ours = loader_program_id(pins, "tc_egress");
 	struct timespec began;
 	struct iface iface;
 
@@ -124,8 +112,6 @@ static void fill(struct table *table, const struct lease *lease, const struct pi
 		if (examine(lease->state, dev, ours, peer->mac))
 			peer->generation = lease->value.generation;
 	}
-	if (program >= 0)
-		close(program);
 }
 
 int peers_examine(const struct lease *lease, const struct pins *pins)

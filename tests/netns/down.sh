@@ -293,13 +293,6 @@ renamed_each_other() { # each gets its own back, and keeps what the rules need u
 	equal "loopback of wan, eth1" "$(localnet wan) $(localnet eth1)" "0 0"
 }
 
-rename() { # INTERFACE NAME
-	ip -n "$EDGE" link set "$1" down
-	ip -n "$EDGE" link set "$1" name "$2"
-	ip -n "$EDGE" link set "$2" up
-	wait_until 5 is_up "$EDGE" "$2"
-}
-
 named_still() { # it says what will attach the interface again, and that does
 	topology
 	load <<-END
@@ -519,7 +512,6 @@ once "modes go back where an apply cannot attach" modes_go_back
 every_mode "down for one interface" one_interface
 once "an interface gets another name" renamed
 once "and two change names with each other" renamed_each_other
-
 once "down for one interface that rules name" named_still
 every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
@@ -527,6 +519,4 @@ once "kill -9 of an apply that attaches, without TCX" killed_attaching
 once "an apply that cannot set a sysctl changes nothing" sysctl_fails
 once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
-rm -f /run/xfwd/netns-"$ID"-*.lock # of a service that was killed
-rmdir /run/xfwd 2>/dev/null # if it was the last
 finish

@@ -125,6 +125,7 @@ clean_up() {
 		rm -f "/run/xfwd/netns-$ns".*.lock # of a service that was killed
 		ip netns delete "$ns"
 	done
+	rmdir /run/xfwd 2>/dev/null # if that was the last
 	exit "$rc"
 }
 
@@ -215,6 +216,13 @@ end_of_link() { # NS INTERFACE ADDRESS/LEN
 
 is_up() {
 	[[ $(ip -n "$1" -o link show "$2") == *"state UP"* ]]
+}
+
+rename() { # INTERFACE NAME: of the edge
+	ip -n "$EDGE" link set "$1" down
+	ip -n "$EDGE" link set "$1" name "$2"
+	ip -n "$EDGE" link set "$2" up
+	wait_until 5 is_up "$EDGE" "$2"
 }
 
 topology() { # [MTU]

@@ -533,12 +533,6 @@ renamed() { # it stays attached, under its new name, and is no reason to load th
 	quiet
 }
 
-rename() { # INTERFACE NAME
-	ip -n "$EDGE" link set "$1" down
-	ip -n "$EDGE" link set "$1" name "$2"
-	ip -n "$EDGE" link set "$2" up
-}
-
 is_attached() { # INTERFACE
 	[[ $(xfwd status -j | jq -r '.interfaces[].name') == *"$1"* ]]
 }
@@ -644,6 +638,4 @@ once "the service's descriptors" few_descriptors
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up
-rm -f /run/xfwd/netns-"$ID"-*.lock # of those that were killed
-rmdir /run/xfwd 2>/dev/null # if it was the last
 finish
