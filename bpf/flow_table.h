@@ -185,22 +185,17 @@ static __always_inline void flow_count(struct flow *f, const struct packet *p)
 /* What a TCP segment says about the connection. */
 static __always_inline void flow_seen_tcp(struct flow *f, const struct packet *p)
 {
-	__u8 flags = p->tcp_flags, seen = 0;
+	__u8 flags = p->tcp_flags, seen = flags & TCP_SEEN;
 
 	if ((flags & (TCP_FLAG_ACK | TCP_FLAG_RST)) == TCP_FLAG_ACK)
 		f->ack_high = packet_ack_high(p);
-	if (flags & TCP_FLAG_SYN)
-		seen |= TCP_SEEN_SYN;
-	else if (flags & TCP_FLAG_ACK)
-		seen |= TCP_SEEN_ACK;
-	if (flags & TCP_FLAG_FIN)
-		seen |= TCP_SEEN_FIN;
-	if (flags & TCP_FLAG_RST)
-		seen |= TCP_SEEN_RST;
-	else if (unlikely(f->seen & TCP_SEEN_RST))
-		f->seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
-	if (unlikely((f->seen & seen) != seen))
-		f->seen |= seen;
+	if (unlikely(flags & TCP_FLAG_SYN))
+		seen &= ~TCP_SEEN_ACK;
+	seen |= f->seen;
+	if (!(flags & TCP_FLAG_RST))
+		seen &= ~TCP_SEEN_RST; /* the connection goes on: the RST was not taken */
+	if (unlikely(seen != f->seen))
+		f->seen = seen;
 }
 
 /* A packet of this direction. */

@@ -8,7 +8,7 @@
  * in all versions, for `down` to put back what another one did: `saved_sysctls`, `attachments`, and of
  * `running` the size and the namespace's cookie.
  */
-#define XFWD_LAYOUT              13
+#define XFWD_LAYOUT              14
 
 /* Flows (pairs of entries); `set flows N` chooses, within these bounds. */
 #define XFWD_FLOWS_MIN           64

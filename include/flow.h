@@ -46,11 +46,11 @@ struct flow_key {
 #define FLOW_LIMITED     (1U << 7) /* counted in its source's limit */
 #define FLOW_HOLDS       (FLOW_MAPPED | FLOW_MAPPED_BACK | FLOW_LIMITED)
 
-/* flow.seen, of packets in this entry's direction: */
-#define TCP_SEEN_SYN     (1U << 0)
-#define TCP_SEEN_ACK     (1U << 1) /* an acknowledgement that carries no SYN */
-#define TCP_SEEN_FIN     (1U << 2)
-#define TCP_SEEN_RST     (1U << 3)
+/* flow.seen, of packets in this entry's direction. Each where it stands in a segment (RFC 9293 3.1): */
+#define TCP_SEEN_FIN     (1U << 0)
+#define TCP_SEEN_SYN     (1U << 1)
+#define TCP_SEEN_RST     (1U << 2)
+#define TCP_SEEN_ACK     (1U << 4) /* an acknowledgement that carries no SYN */
 #define TCP_SEEN         (TCP_SEEN_SYN | TCP_SEEN_ACK | TCP_SEEN_FIN | TCP_SEEN_RST)
 #define FLOW_SEEN_WRAP   (1U << 7) /* so many that a counter has come into another half: see below */
 
