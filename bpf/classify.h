@@ -183,28 +183,34 @@ static __always_inline __u64 address_below(const __be32 a[4], const __be32 b[4])
 	return high | (~above & is_below(address6_half(&a[2]), address6_half(&b[2])));
 }
 
-/* Is the request's packet for an address of a snat rule? A function of its own to the verifier. */
-__attribute__((noinline)) int ruleset_pools(void)
+/* 1: the request's packet is for an address of that pool. 0: it is not. -1: there is no such pool. */
+__attribute__((noinline)) int ruleset_pool_has(__u32 i)
 {
 	const struct request *r = request_get();
 	const struct pool_range *pool;
 	const struct ruleset *set;
 	__u32 family;
 
-	if (!r)
-		return 0;
+	if (!r || i >= RULESET_POOLS)
+		return -1;
 	family = r->p.tuple.family & 1;
 	set = ruleset_get(r->p.generation & 1);
-	if (!set)
-		return 0;
+	if (!set || i >= set->pool_count[family])
+		return -1;
+	pool = &set->pools[family][i];
+	return !(address_below(r->p.tuple.daddr, pool->min) |
+		 address_below(pool->max, r->p.tuple.daddr));
+}
+
+/* Is the request's packet for an address of a snat rule? */
+static __always_inline int ruleset_pools(void)
+{
+	int has = 0;
+
 #pragma clang loop unroll(disable)
-	for (__u32 i = 0; i < RULESET_POOLS && i < set->pool_count[family]; i++) {
-		pool = &set->pools[family][i];
-		if (!(address_below(r->p.tuple.daddr, pool->min) |
-		      address_below(pool->max, r->p.tuple.daddr)))
-			return 1;
-	}
-	return 0;
+	for (__u32 i = 0; i < RULESET_POOLS && !has; i++)
+		has = ruleset_pool_has(i);
+	return has > 0;
 }
 
 /* The action of the rule that covers the packet at this stage, or NULL. It stays in its room. */
