@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A packet that belongs to no flow: what the rules make of it. Each function returns
- * VERDICT_CONTINUE when the packet now has a flow, else the packet's verdict.
+ * VERDICT_CONTINUE when the packet asks for a flow, which is then claimed (claim.h), else the packet's
+ * verdict.
  */
 #ifndef XFWD_BEGIN_H
 #define XFWD_BEGIN_H
@@ -65,7 +66,9 @@ __attribute__((noinline)) int begin_tracked(struct __sk_buff *skb)
 	    address_is_multicast(r->p.tuple.daddr, r->p.tuple.family) || !answer_is_taken(skb))
 		return VERDICT_PASS_NO_RULE;
 	r->keep = 1;
-	return translate_claim(r) == VERDICT_CONTINUE ? VERDICT_CONTINUE : VERDICT_PASS_NO_RULE;
+	r->claim = CLAIM_IF_FREE;
+	r->unclaimed = VERDICT_PASS_NO_RULE;
+	return VERDICT_CONTINUE;
 }
 
 /* The same for a packet that an accept rule exempts. */
@@ -75,6 +78,7 @@ static __always_inline enum verdict begin_accepted(void *ctx, struct request *r,
 	enum verdict verdict = begin_tracked(ctx);
 
 	rule_count(rule->slot, r->p.l3_length);
+	r->unclaimed = VERDICT_PASS_ACCEPT;
 	return verdict == VERDICT_PASS_NO_RULE ? VERDICT_PASS_ACCEPT : verdict;
 }
 
@@ -166,12 +170,11 @@ static __always_inline enum verdict begin_destination(void *ctx, struct request 
 	}
 	if (!keeps)
 		return begin_stateless(r);
+	r->claim = CLAIM_UNOWNED;
 	verdict = begin_allowed(r); /* again: to remember it would cost room on the stack */
-	if (verdict != VERDICT_CONTINUE) {
+	if (verdict != VERDICT_CONTINUE)
 		flow_unheld();
-		return verdict;
-	}
-	return xdp ? claim_xdp(ctx) : claim_tc(ctx);
+	return verdict;
 }
 
 /* Has no place outside its link: DHCP, routing protocols, addresses without a router. */
@@ -216,9 +219,8 @@ static __always_inline enum verdict begin_uncovered(void *ctx, struct request *r
 		return outside_of(r) ? VERDICT_PASS_TO_TC : VERDICT_PASS_NO_RULE;
 	if (is_martian(&r->p.tuple))
 		return VERDICT_DROP_MARTIAN;
+	r->claim = CLAIM_PLAIN;
 	verdict = begin_inbound(ctx);
-	if (verdict == VERDICT_CONTINUE)
-		return claim_inbound(r);
 	if (verdict != VERDICT_PASS_NO_RULE)
 		return verdict;
 	if (protocol_has_ports(r->p.tuple.proto) && ruleset_pools() && is_nobodys(ctx, r))
@@ -266,13 +268,11 @@ static __always_inline int may_be_covered(const struct request *r)
  */
 static __always_inline enum verdict begin_aside(struct request *r)
 {
-	enum verdict verdict;
-
 	if (begin_allowed(r) != VERDICT_CONTINUE)
 		return VERDICT_PASS_STRAY;
 	r->from_local = FLOW_TO_LOCAL;
-	verdict = translate_source(ROOM_NONE, 0);
-	return verdict == VERDICT_CONTINUE ? translate_claim(r) : verdict;
+	r->claim = CLAIM_PLAIN;
+	return translate_source(ROOM_NONE, 0);
 }
 
 /*
@@ -316,10 +316,8 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 		return VERDICT_DROP_MARTIAN;
 	translate_limit(r, rule);
 	segment_rule(r, rule);
-	verdict = translate_source(ROOM_OUT, p->ifindex);
-	if (verdict != VERDICT_CONTINUE)
-		return verdict;
-	return claim_tc(skb);
+	r->claim = CLAIM_UNOWNED;
+	return translate_source(ROOM_OUT, p->ifindex);
 }
 
 #endif

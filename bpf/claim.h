@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whether a packet may begin a flow at all, whether its source may come in there, and claiming a flow
- * whose answers nobody else gets.
+ * Whether a packet may begin a flow at all, whether its source may come in there, and claiming the
+ * flow, whose answers nobody else may get.
  */
 #ifndef XFWD_CLAIM_H
 #define XFWD_CLAIM_H
@@ -10,6 +10,15 @@
 #include "classify.h"
 #include "segment.h"
 #include "translate.h"
+
+/*
+ * request.claim: what begins a flow (begin.h) asks for it, and it is claimed after that, not from
+ * within, for room on the stack.
+ */
+#define CLAIM_NONE    0
+#define CLAIM_UNOWNED 1 /* of those that nobody else's answers come to */
+#define CLAIM_PLAIN   2
+#define CLAIM_IF_FREE 3 /* or the packet goes on without, with the verdict `unclaimed` */
 
 /* May the packet begin a flow? VERDICT_CONTINUE, or what keeps it from being translated. */
 static __always_inline enum verdict begin_allowed(const struct request *r)
@@ -192,8 +201,19 @@ __attribute__((noinline)) int claim_xdp(struct xdp_md *xdp)
 
 __attribute__((noinline)) int claim_tc(struct __sk_buff *skb)
 {
-	segment_settle(skb);
-	return claim_unowned(skb, 0);
+	struct request *r = request_get();
+	enum verdict verdict;
+
+	if (!r)
+		return VERDICT_DROP_ERROR;
+	if (r->claim == CLAIM_UNOWNED) {
+		segment_settle(skb);
+		return claim_unowned(skb, 0);
+	}
+	verdict = translate_claim(r);
+	if (r->refused)
+		return VERDICT_DROP_UNSOLICITED;
+	return r->claim == CLAIM_IF_FREE && verdict != VERDICT_CONTINUE ? r->unclaimed : verdict;
 }
 
 #endif

@@ -271,8 +271,11 @@ static __always_inline int forward_xdp(const struct packet *p)
 	return bpf_redirect_map(&tx_ports, hop->port, XDP_DROP);
 }
 
-/* The route was looked up for this packet just now: a flow keeps no next hop without its address. */
-static __always_inline int forward_neighbour(const struct packet *p)
+/*
+ * The route was looked up for this packet just now: a flow keeps no next hop without its address. A
+ * function of its own, for room on the stack.
+ */
+__attribute__((noinline)) int forward_neighbour(void)
 {
 	struct bpf_redir_neigh gateway = { 0 };
 	const struct request *r = request_get();
@@ -281,7 +284,7 @@ static __always_inline int forward_neighbour(const struct packet *p)
 		return TC_ACT_SHOT;
 	gateway.nh_family = r->gateway_is_ip4 ? AF_INET : AF_INET6;
 	__builtin_memcpy(gateway.ipv6_nh, r->gateway, sizeof(gateway.ipv6_nh));
-	return bpf_redirect_neigh(p->hop.ifindex, &gateway, sizeof(gateway), 0);
+	return bpf_redirect_neigh(r->p.hop.ifindex, &gateway, sizeof(gateway), 0);
 }
 
 /*
@@ -315,7 +318,7 @@ static __always_inline int forward_tc(const struct packet *p)
 		skb->tc_index = TC_INDEX_DONE;
 	if (hop->route == ROUTE_NO_NEIGHBOUR || p->l3_offset != ETH_HLEN ||
 	    hop->port_flags & IFACE_NO_ETHERNET)
-		return forward_neighbour(p);
+		return forward_neighbour();
 	link_addresses_join(addresses, &hop->dmac, &hop->smac);
 	if (bpf_skb_store_bytes(skb, 0, addresses, 2 * ETH_ALEN, 0))
 		return TC_ACT_SHOT;

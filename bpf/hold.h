@@ -138,22 +138,29 @@ static __always_inline int outside_is_begun(struct request *r)
 
 #define JOIN_ROUNDS 64 /* many times what it takes from a mapping's one half to the other */
 
+/* 0, or -EEXIST: it is not there. A function of its own to the verifier, which looks at it once. */
+__attribute__((noinline)) int mapping_join_try(void)
+{
+	struct request *r = request_get();
+	struct mapping *m = r ? bpf_map_lookup_elem(&mappings, &r->mapping_key) : NULL;
+
+	if (!m || mapping_hold(m))
+		return -EEXIST;
+	r->mapping = MAPPING_KNOWN;
+	r->want.sport = m->port;
+	return 0;
+}
+
 /*
  * Holds the mapping that another CPU makes for the same source, for a flow to another destination, and
  * has r->want's port from it. 0, or -EEXIST: it does not come to be.
  */
-static __always_inline int mapping_join(struct request *r)
+static __always_inline int mapping_join(void)
 {
-	struct mapping *m;
-
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < JOIN_ROUNDS; i++) {
-		m = bpf_map_lookup_elem(&mappings, &r->mapping_key);
-		if (m && !mapping_hold(m)) {
-			r->mapping = MAPPING_KNOWN;
-			r->want.sport = m->port;
+		if (!mapping_join_try())
 			return 0;
-		}
 		pause();
 	}
 	return -EEXIST;
@@ -170,7 +177,7 @@ static __always_inline int outside_claim(struct request *r)
 	r->outside_key.port = r->want.sport;
 	err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
 	if (err == -EEXIST && outside_is_begun(r))
-		return mapping_join(r);
+		return mapping_join();
 	if (err == -EEXIST && r->take_over && !outside_take_over(r))
 		err = bpf_map_update_elem(&outsides, &r->outside_key, &r->outside, BPF_NOEXIST);
 	if (err && err != -EEXIST) {

@@ -149,9 +149,8 @@ static __always_inline enum verdict inbound_refuse(struct __sk_buff *skb, struct
 
 /*
  * A packet that is of no flow and under no rule, to an outside endpoint that is mapped: where the
- * filtering lets it in, it begins a flow under the mapping, which is for the caller to claim
- * (VERDICT_CONTINUE). What is kept out is met with silence, so
- * that both sides may open at once (RFC 5382 R4).
+ * filtering lets it in, it begins a flow under the mapping (VERDICT_CONTINUE). What is kept out is met
+ * with silence, so that both sides may open at once (RFC 5382 R4).
  */
 __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 {
@@ -195,14 +194,6 @@ __attribute__((noinline)) int begin_inbound(struct __sk_buff *skb)
 		r->flags |= FLOW_MAPPED_BACK;
 	segment_inbound(skb);
 	return VERDICT_CONTINUE;
-}
-
-/* Not from within the above, for room on the stack. */
-static __always_inline enum verdict claim_inbound(struct request *r)
-{
-	enum verdict verdict = translate_claim(r);
-
-	return r->refused ? VERDICT_DROP_UNSOLICITED : verdict;
 }
 
 #endif

@@ -42,7 +42,7 @@ static __always_inline enum verdict parse_link(struct packet *p, const struct if
 	struct link_address to, own;
 	struct ethhdr *eth;
 
-	p->l3_offset = link_length(in);
+	p->l3_offset = packet_is_xdp(p) ? ETH_HLEN : link_length(in);
 	if (!packet_is_xdp(p)) {
 		struct __sk_buff *skb = packet_skb(p);
 

@@ -33,19 +33,24 @@ static __always_inline enum verdict flow_fragment(struct packet *p)
 	return verdict;
 }
 
-static __always_inline enum verdict flow_admit(struct packet *p)
+/* The packet has a flow then, or the verdict says why not. */
+static __always_inline enum verdict flow_admit(struct packet *p, const struct request *r)
 {
 	enum verdict verdict = VERDICT_PASS_NO_RULE;
 
-	if (packet_is_xdp(p))
-		return admit_xdp(packet_xdp(p));
-	if (unlikely(p->shape & PACKET_ICMP_ERROR))
-		verdict = icmp_error(packet_skb(p));
-	if (verdict != VERDICT_PASS_NO_RULE)
+	if (packet_is_xdp(p)) {
+		verdict = admit_xdp(packet_xdp(p));
+	} else {
+		if (unlikely(p->shape & PACKET_ICMP_ERROR))
+			verdict = icmp_error(packet_skb(p));
+		if (verdict != VERDICT_PASS_NO_RULE)
+			return verdict;
+		verdict = p->hook == HOOK_TC_EGRESS ? admit_tc_egress(packet_skb(p))
+						    : admit_tc_ingress(packet_skb(p));
+	}
+	if (verdict != VERDICT_CONTINUE || r->claim == CLAIM_NONE)
 		return verdict;
-	if (p->hook == HOOK_TC_EGRESS)
-		return admit_tc_egress(packet_skb(p));
-	return admit_tc_ingress(packet_skb(p));
+	return packet_is_xdp(p) ? claim_xdp(packet_xdp(p)) : claim_tc(packet_skb(p));
 }
 
 /*
@@ -91,7 +96,7 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	if (!r)
 		return VERDICT_DROP_ERROR;
 	r->known = f != NULL;
-	verdict = flow_admit(p);
+	verdict = flow_admit(p, r);
 	if (verdict != VERDICT_CONTINUE)
 		return verdict;
 	p->hop.route = r->p.hop.route;
@@ -344,7 +349,7 @@ static __always_inline enum verdict pipeline_ip(struct packet *p, int *action)
 	/* Broadcast frames too: the stack would take what they carry. */
 	if (unlikely(loopback_on_wire(p)))
 		return VERDICT_DROP_MARTIAN;
-	if (p->shape & PACKET_OTHER_HOST)
+	if (!packet_is_xdp(p) && p->shape & PACKET_OTHER_HOST)
 		return VERDICT_PASS_OTHER_HOST;
 	if (packet_is_xdp(p)) {
 		if (p->shape & (PACKET_FRAGMENT | PACKET_ICMP_ERROR))

@@ -142,7 +142,7 @@ __attribute__((noinline)) int flow_unwant_reply(void)
 }
 
 /* Claims the reply tuple, and all that goes with it. 0 or a negative errno; -EEXIST: it is taken. */
-static __always_inline int flow_claim_reply(__u32 candidate, __u32 start)
+__attribute__((noinline)) int flow_claim_reply(__u32 candidate, __u32 start)
 {
 	int err = flow_want_reply(candidate, start);
 
@@ -419,7 +419,7 @@ static __always_inline int flow_join_mapping(struct request *r)
 {
 	flow_key_reverse(&r->want, &r->key);
 	request_remove(r, &r->key);
-	return mapping_join(r) ? -EEXIST : flow_claim_reply(PORT_KEPT, 0);
+	return mapping_join() ? -EEXIST : flow_claim_reply(PORT_KEPT, 0);
 }
 
 /* The answering entry is there, of a mapping its outside half, too. An enum flow_claim. */

@@ -41,6 +41,8 @@ struct request {
 	__u8 to_local; /* FLOW_TO_LOCAL for the original direction */
 	__u8 from_local; /* and for the reply direction */
 	__u8 refused; /* the flow only notes that its packet was not let in */
+	__u8 claim; /* CLAIM_…: what is to be done for the flow that the packet asks for */
+	__u8 unclaimed; /* the packet's verdict where CLAIM_IF_FREE finds no room */
 	__u32 rule_in;
 	__u32 rule_out;
 	struct request_limit limit;
@@ -141,6 +143,7 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->to_local = 0;
 	r->from_local = 0;
 	r->refused = 0;
+	r->claim = 0;
 	r->rule_in = 0;
 	r->rule_out = 0;
 	r->claimed = 0;
