@@ -63,6 +63,15 @@ static void ranks_spread(struct tables *tables)
 	}
 }
 
+/* What comes to one of these and belongs to nobody meets the stack, as if no rule lent it out. */
+static void note_pools(const struct tables *tables)
+{
+	if (tables->pools_left)
+		msg_note("`snat` rules lend out more than %d ranges of addresses: what comes "
+			 "unasked to the highest %zu is not dropped",
+			 RULESET_POOLS, tables->pools_left);
+}
+
 static int compile_rules(const struct config *config, const struct netdevs *devs,
 			 struct tables *tables)
 {
@@ -467,6 +476,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	if (!err) {
 		note_missing(config, devs);
 		note_ipsec(config);
+		note_pools(&tables);
 		err = make_ready(state, config, &tables, &at, &slots);
 	}
 	task_end(&slots);

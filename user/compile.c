@@ -285,21 +285,6 @@ static int hairpin_add(struct ruleset *ruleset, __u32 ifindex)
 	return 0;
 }
 
-/* More than there is room for are not watched over. */
-static void pool_add(struct ruleset *ruleset, const struct rule *rule, enum family family)
-{
-	struct pool_range *range = &ruleset->pools[family][ruleset->pool_count[family]];
-
-	if (rule->kind != RULE_SNAT || ruleset->pool_count[family] == RULESET_POOLS)
-		return;
-	memcpy(range->min, rule->target.addr_min.word, sizeof(range->min));
-	memcpy(range->max, rule->target.addr_max.word, sizeof(range->max));
-	for (__u32 i = 0; i < ruleset->pool_count[family]; i++)
-		if (!memcmp(&ruleset->pools[family][i], range, sizeof(*range)))
-			return;
-	ruleset->pool_count[family]++;
-}
-
 /* Destinations that a rule of the stage in has: of ICMP alone, none. */
 static void ports_note(struct compiler *compiler, const struct rule *rule)
 {
@@ -348,7 +333,6 @@ static int family_add(struct compiler *compiler, struct subject *subject, const 
 	err = pattern_begin(compiler, rule, rule->stage, &pattern);
 	if (err)
 		return err;
-	pool_add(compiler->tables->ruleset, rule, subject->family);
 	prefix_add(&rule->from.prefix, pattern.value.saddr, pattern.bits.saddr);
 	prefix_add(&rule->to.prefix, pattern.value.daddr, pattern.bits.daddr);
 	return protocols_add(compiler, subject, rule, &pattern);
@@ -392,6 +376,11 @@ static int static_add(struct compiler *compiler, struct subject *subject, const 
 	return static_half_add(compiler, subject, rule, &inside, outside);
 }
 
+static bool is_for_family(const struct rule *rule, enum family family)
+{
+	return !rule->family || rule->family == family_numbers[family];
+}
+
 static int rule_compile(struct compiler *compiler, const struct rule *rule, uint32_t rank)
 {
 	struct subject subject = { .entry.rank = rank };
@@ -399,13 +388,74 @@ static int rule_compile(struct compiler *compiler, const struct rule *rule, uint
 
 	action_fill(&subject.entry.action, rule);
 	for (enum family family = 0; family < FAMILY_COUNT && !err; family++) {
-		if (rule->family && rule->family != family_numbers[family])
+		if (!is_for_family(rule, family))
 			continue;
 		subject.family = family;
 		err = rule->kind == RULE_STATIC ? static_add(compiler, &subject, rule)
 						: family_add(compiler, &subject, rule);
 	}
 	return err;
+}
+
+/* Addresses are in network byte order, IPv4's in the first word. */
+static int pool_compare(const void *a, const void *b)
+{
+	const struct pool_range *x = a, *y = b;
+
+	return memcmp(x->min, y->min, sizeof(x->min));
+}
+
+/* Is there no address between the two? `b` begins no earlier than `a`. */
+static bool pools_adjoin(const struct pool_range *a, const struct pool_range *b, enum family family)
+{
+	int word = family == FAMILY_IP4 ? 0 : 3;
+	struct pool_range next = *a;
+
+	do {
+		next.max[word] = htonl(ntohl(next.max[word]) + 1);
+	} while (!next.max[word] && word--);
+	return memcmp(next.max, b->min, sizeof(b->min)) >= 0;
+}
+
+/* Sorted ranges to the fewest that hold the same. Returns how many. */
+static size_t pools_merge(struct pool_range *pools, size_t count, enum family family)
+{
+	struct pool_range *last = pools;
+
+	for (size_t i = 1; i < count; i++) {
+		if (!pools_adjoin(last, &pools[i], family))
+			*++last = pools[i];
+		else if (memcmp(last->max, pools[i].max, sizeof(last->max)) < 0)
+			memcpy(last->max, pools[i].max, sizeof(last->max));
+	}
+	return count ? last - pools + 1 : 0;
+}
+
+/* The addresses that rules of the family lend out. What there is no room for is counted. */
+static int pools_make(const struct config *config, enum family family, struct tables *tables)
+{
+	struct pool_range *pools = calloc(config->rule_count + 1, sizeof(*pools));
+	struct ruleset *ruleset = tables->ruleset;
+	size_t count = 0, kept;
+
+	if (!pools)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule *rule = &config->rules[i];
+
+		if (rule->kind != RULE_SNAT || !is_for_family(rule, family))
+			continue;
+		memcpy(pools[count].min, rule->target.addr_min.word, sizeof(pools->min));
+		memcpy(pools[count++].max, rule->target.addr_max.word, sizeof(pools->max));
+	}
+	qsort(pools, count, sizeof(*pools), pool_compare);
+	count = pools_merge(pools, count, family);
+	kept = count < RULESET_POOLS ? count : RULESET_POOLS;
+	memcpy(ruleset->pools[family], pools, kept * sizeof(*pools));
+	ruleset->pool_count[family] = kept;
+	tables->pools_left += count - kept;
+	free(pools);
+	return 0;
 }
 
 int compile(const struct config *config, ifindex_of lookup, void *context, struct tables *tables,
@@ -433,6 +483,8 @@ int compile(const struct config *config, ifindex_of lookup, void *context, struc
 		if (err)
 			break;
 	}
+	for (enum family family = 0; family < FAMILY_COUNT && !err; family++)
+		err = pools_make(config, family, tables);
 
 out:
 	tdestroy(compiler.ifindexes, free);

@@ -26,6 +26,7 @@ struct tables {
 	size_t entry_count;
 	size_t entry_room; /* a power of two */
 	uint32_t *buckets; /* keys by hash: 2 * entry_room of position + 1; 0: empty */
+	size_t pools_left; /* ranges of snat addresses that ruleset.pools has no room for */
 };
 
 /* Empty tables with room for that many rules; tables_free() in any case. 0, -ENOMEM, -E2BIG. */

@@ -358,6 +358,75 @@ static void masks_overflow(void **state)
 	tables_free(&tables);
 }
 
+static void snat_rule(struct rule *rule, unsigned int first, unsigned int last)
+{
+	memset(rule, 0, sizeof(*rule));
+	rule->kind = RULE_SNAT;
+	rule->stage = STAGE_OUT;
+	rule->family = rule->target.family = AF_INET;
+	rule->target.addr_min.word[0] = htonl(0x0a000000 + first);
+	rule->target.addr_max.word[0] = htonl(0x0a000000 + last);
+}
+
+/* The last two words of an address of fd00::/64. */
+static void snat_rule6(struct rule *rule, unsigned int high, unsigned int min, unsigned int max)
+{
+	snat_rule(rule, 0, 0);
+	rule->family = rule->target.family = AF_INET6;
+	rule->target.addr_min = (struct address){ { htonl(0xfd000000), 0, htonl(high), min } };
+	rule->target.addr_max = (struct address){ { htonl(0xfd000000), 0, htonl(high), max } };
+}
+
+/* One by one, backwards, with overlaps, and of both families. */
+static void pools_merged(void **state)
+{
+	const struct pool_range *pool;
+	struct rule rules[107];
+	struct tables tables;
+	size_t at;
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++)
+		snat_rule(&rules[i], 299 - i, 299 - i);
+	snat_rule(&rules[100], 210, 280);
+	snat_rule(&rules[101], 301, 310);
+	snat_rule(&rules[102], 302, 303);
+	snat_rule6(&rules[103], 8, 0, htonl(5));
+	snat_rule6(&rules[104], 7, htonl(9), ~0U);
+	snat_rule(&rules[105], 309, 311);
+	snat_rule(&rules[106], 1, 1);
+	rules[106].kind = RULE_DNAT;
+	assert_int_equal(compile_rules(rules, 107, &tables, &at), 0);
+	assert_int_equal(tables.pools_left, 0);
+	assert_int_equal(tables.ruleset->pool_count[FAMILY_IP4], 2);
+	pool = tables.ruleset->pools[FAMILY_IP4];
+	assert_int_equal(ntohl(pool[0].min[0]), 0x0a000000 + 200);
+	assert_int_equal(ntohl(pool[0].max[0]), 0x0a000000 + 299);
+	assert_int_equal(ntohl(pool[1].min[0]), 0x0a000000 + 301);
+	assert_int_equal(ntohl(pool[1].max[0]), 0x0a000000 + 311);
+	assert_int_equal(tables.ruleset->pool_count[FAMILY_IP6], 1);
+	pool = tables.ruleset->pools[FAMILY_IP6];
+	assert_memory_equal(pool->min, &rules[104].target.addr_min, sizeof(pool->min));
+	assert_memory_equal(pool->max, &rules[103].target.addr_max, sizeof(pool->max));
+	tables_free(&tables);
+}
+
+/* Every other address: none adjoins another. */
+static void pools_overflow(void **state)
+{
+	struct rule rules[RULESET_POOLS + 3];
+	struct tables tables;
+	size_t at;
+
+	(void)state;
+	for (unsigned int i = 0; i < RULESET_POOLS + 3; i++)
+		snat_rule(&rules[i], 2 * i, 2 * i);
+	assert_int_equal(compile_rules(rules, RULESET_POOLS + 3, &tables, &at), 0);
+	assert_int_equal(tables.ruleset->pool_count[FAMILY_IP4], RULESET_POOLS);
+	assert_int_equal(tables.pools_left, 3);
+	tables_free(&tables);
+}
+
 static void rules_overflow(void **state)
 {
 	struct tables tables;
@@ -444,6 +513,8 @@ int main(void)
 		cmocka_unit_test(interface_unknown),
 		cmocka_unit_test(interfaces_asked_once),
 		cmocka_unit_test(masks_overflow),
+		cmocka_unit_test(pools_merged),
+		cmocka_unit_test(pools_overflow),
 		cmocka_unit_test(rules_overflow),
 		cmocka_unit_test(speed),
 	};
