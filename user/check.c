@@ -205,6 +205,33 @@ static size_t check_same(const struct config *config, const struct origins *orig
 	return found;
 }
 
+/* The programs ask about each of these interfaces for packets from elsewhere. */
+static size_t check_hairpins(const struct config *config, const struct origins *origins,
+			     struct diag *diag)
+{
+	const char *names[RULESET_HAIRPINS];
+	size_t count = 0;
+
+	for (size_t i = 0; i < config->rule_count; i++) {
+		const struct rule_origin *origin = &origins->rules[i];
+		const struct rule *rule = &config->rules[i];
+		size_t at = 0;
+
+		if (!rule->hairpin || !rule->ifname[0])
+			continue;
+		while (at < count && strcmp(names[at], rule->ifname))
+			at++;
+		if (at == RULESET_HAIRPINS) {
+			diag_error(diag, &origin->ifname, origin->source,
+				   "hairpin on more than %d interfaces", RULESET_HAIRPINS);
+			return 1;
+		}
+		if (at == count)
+			names[count++] = rule->ifname;
+	}
+	return 0;
+}
+
 size_t check_config(const struct config *config, const struct origins *origins, struct diag *diag)
 {
 	const struct rule_origin *origin;
@@ -224,6 +251,7 @@ size_t check_config(const struct config *config, const struct origins *origins, 
 	}
 	for (size_t i = 0; i < config->rule_count; i++)
 		found += check_rule(&config->rules[i], &origins->rules[i], diag);
+	found += check_hairpins(config, origins, diag);
 	return found + check_same(config, origins, diag);
 }
 

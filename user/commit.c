@@ -72,18 +72,35 @@ static void note_pools(const struct tables *tables)
 			 RULESET_POOLS, tables->pools_left);
 }
 
+/* The rule to blame is counted from 1. */
+static void say_uncompiled(int err, size_t rule)
+{
+	switch (err) {
+	case -E2BIG:
+		msg_error("rule %zu is one combination of prefix lengths, port ranges and "
+			  "interfaces too many (%d are possible)",
+			  rule, XFWD_MASKS_MAX);
+		break;
+	case -ENOSPC:
+		msg_error("rule %zu has `hairpin` on one interface too many (%d are possible)",
+			  rule, RULESET_HAIRPINS);
+		break;
+	case -EOVERFLOW:
+		msg_error("there is no room for rule %zu", rule);
+		break;
+	default:
+		msg_error("cannot compile the rules: %s", strerror(-err));
+	}
+}
+
 static int compile_rules(const struct config *config, const struct netdevs *devs,
 			 struct tables *tables)
 {
 	size_t at = 0;
 	int err = compile(config, netdevs_ifindex, (void *)devs, tables, &at);
 
-	if (err == -E2BIG)
-		msg_error("rule %zu is one combination of prefix lengths, port ranges and "
-			  "interfaces too many (%d are possible)",
-			  at + 1, XFWD_MASKS_MAX);
-	else if (err)
-		msg_error("cannot compile the rules: %s", strerror(-err));
+	if (err)
+		say_uncompiled(err, at + 1);
 	else
 		ranks_spread(tables);
 	return err;

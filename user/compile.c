@@ -280,7 +280,7 @@ static int hairpin_add(struct ruleset *ruleset, __u32 ifindex)
 		if (ruleset->hairpins[i] == ifindex)
 			return 0;
 	if (ruleset->hairpin_count == RULESET_HAIRPINS)
-		return -E2BIG;
+		return -ENOSPC;
 	ruleset->hairpins[ruleset->hairpin_count++] = ifindex;
 	return 0;
 }
@@ -472,7 +472,7 @@ int compile(const struct config *config, ifindex_of lookup, void *context, struc
 	if (config->rule_count > XFWD_RULES_MAX) {
 		memset(tables, 0, sizeof(*tables));
 		*at = XFWD_RULES_MAX;
-		return -E2BIG;
+		return -EOVERFLOW;
 	}
 
 	err = tables_init(tables, config->rule_count);

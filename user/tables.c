@@ -48,7 +48,7 @@ static int entries_resize(struct tables *tables, size_t room)
 	size_t i;
 
 	if (room > UINT32_MAX / 2)
-		return -E2BIG;
+		return -EOVERFLOW;
 
 	grown = reallocarray(tables->keys, room, sizeof(*tables->keys));
 	if (!grown)

@@ -29,12 +29,12 @@ struct tables {
 	size_t pools_left; /* ranges of snat addresses that ruleset.pools has no room for */
 };
 
-/* Empty tables with room for that many rules; tables_free() in any case. 0, -ENOMEM, -E2BIG. */
+/* Empty tables with room for that many rules; tables_free() in any case. 0, -ENOMEM, -EOVERFLOW. */
 int tables_init(struct tables *tables, size_t rule_count);
 void tables_free(struct tables *tables);
 /*
  * An index entry. Rules come in order of rank, so of two with the same key the first one stays, as
- * it must. 0, -ENOMEM, -E2BIG.
+ * it must. 0, -ENOMEM, -EOVERFLOW.
  */
 int tables_add(struct tables *tables, const struct rule_key *key, const struct rule_entry *entry);
 uint32_t rule_key_hash(const struct rule_key *key);

@@ -303,6 +303,28 @@ static void test_too_many(void **state)
 	free(text);
 }
 
+static void test_hairpins(void **state)
+{
+	char text[1024];
+	size_t length = 0;
+
+	(void)state;
+	for (int i = 0; i < 16; i++)
+		length += snprintf(text + length, sizeof(text) - length,
+				   "dnat in eth%d tcp to :%d -> 10.0.0.5 hairpin\n", i % 7, 80 + i);
+	length += snprintf(text + length, sizeof(text) - length,
+			   "dnat in eth8 -> 10.0.0.5\n"
+			   "dnat to 10.0.0.8 -> 10.0.0.5 hairpin\n");
+	assert_checked(text, 0, "");
+	snprintf(text + length, sizeof(text) - length,
+		 "dnat in eth8 to 10.0.0.8 -> 10.0.0.5 hairpin\n"
+		 "dnat in eth9 to 10.0.0.8 -> 10.0.0.5 hairpin\n");
+	assert_checked(text, 1,
+		       "a.conf:19:9: hairpin on more than 7 interfaces\n"
+		       "    dnat in eth8 to 10.0.0.8 -> 10.0.0.5 hairpin\n"
+		       "            ^~~~\n");
+}
+
 static void test_interfaces(void **state)
 {
 	static const char text[] = "interface wan0\n"
@@ -344,7 +366,7 @@ int main(void)
 		cmocka_unit_test(test_good),       cmocka_unit_test(test_bad),
 		cmocka_unit_test(test_two),        cmocka_unit_test(test_same),
 		cmocka_unit_test(test_too_many),   cmocka_unit_test(test_same_in_other_file),
-		cmocka_unit_test(test_interfaces),
+		cmocka_unit_test(test_interfaces), cmocka_unit_test(test_hairpins),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -358,6 +358,37 @@ static void masks_overflow(void **state)
 	tables_free(&tables);
 }
 
+static unsigned int ifindex_any(const char *name, void *context)
+{
+	(void)context;
+	return atoi(name + strlen("eth")) + 1;
+}
+
+/* Interfaces are counted, not rules; one that is not named is none. */
+static void hairpins_overflow(void **state)
+{
+	struct rule rules[2 * (RULESET_HAIRPINS + 1)] = { 0 };
+	struct config config = { .rules = rules, .rule_count = 2 * RULESET_HAIRPINS };
+	struct tables tables;
+	size_t at = 0;
+
+	(void)state;
+	for (int i = 0; i < 2 * (RULESET_HAIRPINS + 1); i++) {
+		rules[i].kind = RULE_DNAT;
+		rules[i].hairpin = 1;
+		snprintf(rules[i].ifname, sizeof(rules[i].ifname), "eth%d", i / 2);
+	}
+	assert_int_equal(compile(&config, ifindex_any, NULL, &tables, &at), 0);
+	assert_int_equal(tables.ruleset->hairpin_count, RULESET_HAIRPINS);
+	tables_free(&tables);
+	config.rule_count++;
+	assert_int_equal(compile(&config, ifindex_any, NULL, &tables, &at), -ENOSPC);
+	assert_int_equal(at, 2 * RULESET_HAIRPINS);
+	rules[2 * RULESET_HAIRPINS].ifname[0] = '\0';
+	assert_int_equal(compile(&config, ifindex_any, NULL, &tables, &at), 0);
+	tables_free(&tables);
+}
+
 static void snat_rule(struct rule *rule, unsigned int first, unsigned int last)
 {
 	memset(rule, 0, sizeof(*rule));
@@ -433,7 +464,7 @@ static void rules_overflow(void **state)
 	size_t at = 0;
 
 	(void)state;
-	assert_int_equal(compile_rules(NULL, XFWD_RULES_MAX + 1, &tables, &at), -E2BIG);
+	assert_int_equal(compile_rules(NULL, XFWD_RULES_MAX + 1, &tables, &at), -EOVERFLOW);
 	assert_int_equal(at, XFWD_RULES_MAX);
 }
 
@@ -513,6 +544,7 @@ int main(void)
 		cmocka_unit_test(interface_unknown),
 		cmocka_unit_test(interfaces_asked_once),
 		cmocka_unit_test(masks_overflow),
+		cmocka_unit_test(hairpins_overflow),
 		cmocka_unit_test(pools_merged),
 		cmocka_unit_test(pools_overflow),
 		cmocka_unit_test(rules_overflow),
