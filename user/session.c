@@ -124,16 +124,34 @@ int session_check(const struct session *session, const struct config *config,
 	return missing ? -ENODEV : 0;
 }
 
+static bool names_interface(const struct config *config)
+{
+	if (config->interface_count)
+		return true;
+	for (size_t i = 0; i < config->rule_count; i++)
+		if (config->rules[i].ifname[0])
+			return true;
+	return false;
+}
+
+static bool is_attached(const struct state *state)
+{
+	unsigned int *list;
+	size_t count;
+	int err = attachment_list(state, &list, &count);
+
+	free(list);
+	return !err && count;
+}
+
 /* Rules that name no interface hold on those that are attached: with none, they hold nowhere. */
-static int check_attached(const struct session *session)
+static int check_attached(const struct session *session, unsigned int flags)
 {
 	const struct config *config = &session->config;
 
-	if (!config->rule_count || config->interface_count)
+	if (!config->rule_count || names_interface(config) ||
+	    (flags & COMMIT_KEEP_ATTACHED && is_attached(&session->state)))
 		return 0;
-	for (size_t i = 0; i < config->rule_count; i++)
-		if (config->rules[i].ifname[0])
-			return 0;
 	msg_error(
 		"no rule names an interface, so there is none to attach to: say `in` or `out`, or "
 		"`interface NAME` in the file");
@@ -142,7 +160,7 @@ static int check_attached(const struct session *session)
 
 int session_commit(struct session *session, unsigned int flags)
 {
-	int err = check_attached(session);
+	int err = check_attached(session, flags);
 
 	if (!err)
 		err = commit(&session->state, &session->pins, &session->config, &session->devs,

@@ -108,6 +108,22 @@ no_longer_needed() { # what the last rule of its kind needed goes with it
 	equal "with none again" "$(needed)" "0 0"
 }
 
+last_to_name_one() { # an interface: it stays attached, for the rules that name none
+	topology
+	http_server "$EDGE" 8080
+	equal "nothing to attach to" "$(status_of xfwd add accept tcp to :22)" 1
+	load <<-END
+		redirect in eth0 tcp to :80 -> :8080
+		redirect tcp to :81 -> :8080
+	END
+	xfwd delete 1
+	equal rules "$(rules)" "redirect tcp to :81 -> :8080"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1:81/)" edge
+	xfwd replace 2 redirect in eth0 tcp to :82 into :8080
+	xfwd replace 2 redirect tcp to :83 into :8080
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1:83/)" edge
+}
+
 needed() {
 	in_ns "$EDGE" sysctl -n net.ipv4.ip_forward net.ipv4.conf.eth0.route_localnet | paste -sd " "
 }
@@ -311,6 +327,7 @@ once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
 once "changing one rule in place" in_place
 once "sysctls that no rule needs any more" no_longer_needed
+once "the last rule that names an interface" last_to_name_one
 once "apply keeps what stays" apply_keeps
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
