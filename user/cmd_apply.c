@@ -161,6 +161,8 @@ static int dry_run(const struct invocation *call, struct config *config,
 	if (!err)
 		err = session_check(&session, config, origins, diag);
 	if (!err)
+		err = session_try(&session, config);
+	if (!err)
 		err = keep_handles(config, &session.config, &stays);
 	code = cmd_outcome(call, diag, err);
 	if (!code)

@@ -467,6 +467,17 @@ static int make_room(void *context)
 	return slots_make_room(context);
 }
 
+int commit_try(const struct state *state, const struct config *config, const struct netdevs *devs)
+{
+	struct tables tables = { 0 };
+	int err = state ? check_limits(state, config) : 0;
+
+	if (!err)
+		err = compile_rules(config, devs, &tables);
+	tables_free(&tables);
+	return err;
+}
+
 int commit(struct state *state, const struct pins *pins, struct config *config,
 	   struct netdevs *devs, unsigned int flags)
 {

@@ -27,6 +27,12 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	   struct netdevs *devs, unsigned int flags);
 
 /*
+ * What it would refuse before it changes anything. `state` is NULL where none is running. Prints what
+ * is wrong.
+ */
+int commit_try(const struct state *state, const struct config *config, const struct netdevs *devs);
+
+/*
  * Do the attachments fit the interfaces that there are? Not where one that the configuration names
  * has come, gone, or been renamed: a commit of the same configuration mends that.
  */

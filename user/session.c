@@ -145,10 +145,9 @@ static bool is_attached(const struct state *state)
 }
 
 /* Rules that name no interface hold on those that are attached: with none, they hold nowhere. */
-static int check_attached(const struct session *session, unsigned int flags)
+static int check_attached(const struct session *session, const struct config *config,
+			  unsigned int flags)
 {
-	const struct config *config = &session->config;
-
 	if (!config->rule_count || names_interface(config) ||
 	    (flags & COMMIT_KEEP_ATTACHED && is_attached(&session->state)))
 		return 0;
@@ -158,9 +157,17 @@ static int check_attached(const struct session *session, unsigned int flags)
 	return -EINVAL;
 }
 
+int session_try(const struct session *session, const struct config *config)
+{
+	int err = check_attached(session, config, 0);
+
+	return err ? err
+		   : commit_try(session->open ? &session->state : NULL, config, &session->devs);
+}
+
 int session_commit(struct session *session, unsigned int flags)
 {
-	int err = check_attached(session, flags);
+	int err = check_attached(session, &session->config, flags);
 
 	if (!err)
 		err = commit(&session->state, &session->pins, &session->config, &session->devs,

@@ -34,6 +34,8 @@ int session_write(struct session *session, const char *netns, const struct confi
 /* Do the interfaces that `config` names exist? What does not goes to diag. 0 or -ENODEV. */
 int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag);
+/* Would `config` be refused, of what can be told without a change? Prints what is wrong. */
+int session_try(const struct session *session, const struct config *config);
 /* Makes session->config the running one; flags of commit(). Prints what is wrong. */
 int session_commit(struct session *session, unsigned int flags);
 /*

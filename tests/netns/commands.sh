@@ -154,6 +154,29 @@ apply_keeps() { # handles, counters and flows of rules that stay
 	equal handles "$(handles)" "[2,1]"
 }
 
+dry_run() { # says no to what `apply` says no to, and changes nothing
+	topology
+	both_refuse "nothing to attach to" "no rule names an interface" <<<"accept tcp to :22"
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "something was loaded"
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	both_refuse "another table" "the flow table has room for 131072 flows" <<-END
+		set flows 1M
+		redirect in eth0 tcp to :80 -> :8080
+	END
+	for i in {0..256}; do
+		echo "drop in eth0 from 10.0.0.0/$((i % 23 + 8)) to 10.0.0.0/$((i / 23 + 8))"
+	done | both_refuse "too many masks" "rule 257 is one combination"
+	equal rules "$(rules)" "redirect in eth0 tcp to :80 -> :8080"
+}
+
+both_refuse() { # WHY SAID: the configuration on standard input
+	cat >"$TMP/case/refused"
+	for option in --dry-run ""; do
+		equal "$1" "$(status_of xfwd apply "$TMP/case/refused" $option)" 1
+		contains "$(said)" "$2"
+	done
+}
+
 flow_filters() {
 	topology
 	http_server "$INSIDE" 8080
@@ -329,6 +352,7 @@ once "changing one rule in place" in_place
 once "sysctls that no rule needs any more" no_longer_needed
 once "the last rule that names an interface" last_to_name_one
 once "apply keeps what stays" apply_keeps
+once "a dry run refuses what apply refuses" dry_run
 once "flows: filters and delete" flow_filters
 once "flows follow a change of rules" follow_rules
 once "100 000 rules" hundred_thousand
