@@ -99,6 +99,7 @@ struct change {
 	enum edit_kind kind; /* unless it is_flush */
 	bool is_flush;
 	bool is_new; /* its interface has to exist */
+	bool loads; /* where nothing is running: others find no rule there */
 	unsigned long number; /* position or handle */
 	ssize_t at; /* where the new rule stands; -1: rules went */
 	size_t deleted; /* how many */
@@ -158,12 +159,12 @@ static int change_rules(const struct invocation *call, struct change *change)
 	config_init(&first);
 	first.rules = &change->typed.rule;
 	first.rule_count = change->typed.text ? 1 : 0;
-	err = session_write(&session, call->netns, &first);
+	err = session_write(&session, call->netns, change->loads ? &first : NULL);
 	if (!err)
 		err = check_new(&session, change, &diag);
 	if (!err)
 		err = change->make(&session.config, change);
-	if (!err)
+	if (!err && session.open)
 		err = session_commit(&session, COMMIT_KEEP_ATTACHED);
 	code = cmd_outcome(call, &diag, err);
 	if (!code && call->json)
@@ -200,7 +201,9 @@ static int make_add(struct config *config, struct change *change)
 
 int cmd_add(const struct invocation *call)
 {
-	struct change change = { .kind = EDIT_ADD, .make = make_add, .is_new = true };
+	struct change change = {
+		.kind = EDIT_ADD, .make = make_add, .is_new = true, .loads = true
+	};
 	int code;
 
 	if (call->argc < 2)
@@ -211,7 +214,9 @@ int cmd_add(const struct invocation *call)
 
 int cmd_insert(const struct invocation *call)
 {
-	struct change change = { .kind = EDIT_INSERT, .make = make_insert, .is_new = true };
+	struct change change = {
+		.kind = EDIT_INSERT, .make = make_insert, .is_new = true, .loads = true
+	};
 	int code;
 
 	if (call->argc < 3 || !cmd_number(call->argv[1], XFWD_RULES_MAX, &change.number) ||

@@ -79,7 +79,7 @@ static int open_or_load(struct session *session, const struct config *first)
 {
 	int err = state_open(&session->state, &session->pins);
 
-	if (err != -ENOENT)
+	if (err != -ENOENT || !first)
 		return err;
 	err = loader_load(&session->pins, first);
 	if (err)
@@ -93,15 +93,15 @@ int session_write(struct session *session, const char *netns, const struct confi
 	int err;
 
 	session_init(session);
-	err = pins_open(&session->pins, netns, true);
+	err = pins_open(&session->pins, netns, first);
 	if (!err)
 		err = pins_lock(&session->pins);
 	if (!err)
 		err = open_or_load(session, first);
-	if (err)
+	if (err && (first || err != -ENOENT))
 		return err;
-	session->open = true;
-	err = state_config(&session->state, &session->config);
+	session->open = !err;
+	err = session->open ? state_config(&session->state, &session->config) : 0;
 	if (!err)
 		err = netdevs_get(&session->devs);
 	if (err)

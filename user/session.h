@@ -29,7 +29,11 @@ struct session {
 int session_read(struct session *session, const char *netns);
 /* The same with the writers' lock, for changes to what is running. -ENOENT without a word, too. */
 int session_change(struct session *session, const char *netns);
-/* For writing rules: loads what is not loaded, for `first` to begin with. Prints what is wrong. */
+/*
+ * For writing rules: loads what is not loaded, for `first` to begin with. Without it, nothing is loaded,
+ * and where nothing is running the session is not open, with the default configuration. Prints what is
+ * wrong.
+ */
 int session_write(struct session *session, const char *netns, const struct config *first);
 /* Do the interfaces that `config` names exist? What does not goes to diag. 0 or -ENODEV. */
 int session_check(const struct session *session, const struct config *config,

@@ -45,6 +45,19 @@ editing() {
 	equal rules "$(rules)" ""
 }
 
+nothing_running() { # what takes rules out leaves it so
+	topology
+	equal flushed "$(xfwd -j flush)" '{"deleted":0}'
+	equal "a handle" "$(status_of xfwd delete 1)" 1
+	contains "$(said)" "no rule has handle 1"
+	equal "a rule" "$(status_of xfwd delete drop in eth0 tcp to :1)" 1
+	contains "$(said)" "no such rule: drop in eth0 tcp to :1"
+	equal "another's place" "$(status_of xfwd replace 1 drop in eth0 tcp to :1)" 1
+	contains "$(said)" "no rule has handle 1"
+	contains "$(xfwd status)" "nothing is running here"
+	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "something was loaded"
+}
+
 in_place() { # one rule of several is changed: what is in force stays where it is
 	topology
 	http_server "$EDGE" 8080
@@ -348,6 +361,7 @@ interrupted() {
 
 once "a rule typed without quotes" as_typed
 once "add, insert, replace, delete, flush" editing
+once "delete and flush where nothing is running" nothing_running
 once "changing one rule in place" in_place
 once "sysctls that no rule needs any more" no_longer_needed
 once "the last rule that names an interface" last_to_name_one
