@@ -25,6 +25,7 @@ static int cmd_version(const struct invocation *call);
 	"      [to DST[:PORT[-PORT]]] [-> TARGET] [OPTION ...]\n" \
 	"      static [IF] OUTSIDE <-> INSIDE [name WORD]\n" \
 	"ACTION: accept drop dnat redirect snat masquerade. PROTO: tcp udp sctp icmp or tcp,udp.\n" \
+	"IF: an interface, or \"any\". accept and drop with neither in nor out are \"in any\".\n" \
 	"OPTION: name WORD, random, mapping KIND, filtering KIND, hairpin, limit flows N,\n" \
 	"      limit rate N/s, mss auto | N.\n" \
 	"Quote the rule, or say \"into\" for \"->\" and \"with\" for \"<->\", which are redirections\n" \
