@@ -133,6 +133,15 @@ static int read_word(const char *what, const char *word, const struct config *co
 	return -ENOENT;
 }
 
+/* Is the word before argv[at] that is said there? Each second one is a value. */
+static bool said_before(const struct invocation *call, int first, int at)
+{
+	for (int i = first; i < at; i += 2)
+		if (!strcmp(call->argv[i], call->argv[at]))
+			return true;
+	return false;
+}
+
 static int read_filter(const struct invocation *call, int first, const struct config *config,
 		       struct filter_words *words)
 {
@@ -142,6 +151,8 @@ static int read_filter(const struct invocation *call, int first, const struct co
 
 		if (i + 1 == call->argc)
 			return cmd_usage("flows", "\"%s\" needs a value", what);
+		if (said_before(call, first, i))
+			return cmd_usage("flows", "%s is given twice", what);
 		err = read_word(what, word, config, words);
 		if (err == -ENOENT)
 			return cmd_usage("flows",

@@ -212,6 +212,8 @@ flow_filters() {
 	equal "of a rule" "$(flow_count rule 2)" 3
 	equal "of no rule" "$(flow_count rule 7)" 0
 	equal "bad filter" "$(status_of xfwd flows colour red)" 2
+	equal "a filter twice" "$(status_of xfwd flows delete dport 80 dport 53)" 2
+	contains "$(said)" "dport is given twice"
 	equal "bad value" "$(status_of xfwd flows dport 80abc)" 2
 	equal deleted "$(xfwd flows delete proto udp sport 4321)" "1 flows deleted"
 	equal left "$(flow_count)" 3
