@@ -38,6 +38,17 @@ static char *text_copy(const char *text, size_t *length)
 	return copy;
 }
 
+/* Takes away the byte order mark that some editors begin a file with. */
+static size_t text_begin(char *text, size_t length)
+{
+	static const unsigned char mark[] = { 0xef, 0xbb, 0xbf };
+
+	if (length < sizeof(mark) || memcmp(text, mark, sizeof(mark)))
+		return length;
+	memmove(text, text + sizeof(mark), length - sizeof(mark));
+	return length - sizeof(mark);
+}
+
 static int text_read(int fd, char **text, size_t *length)
 {
 	size_t room = 65536, used = 0;
@@ -63,7 +74,7 @@ static int text_read(int fd, char **text, size_t *length)
 		if (used > FILE_SIZE_MAX)
 			return -EFBIG;
 	}
-	*length = text_end(*text, used);
+	*length = text_end(*text, text_begin(*text, used));
 	return 0;
 }
 

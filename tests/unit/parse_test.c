@@ -834,6 +834,22 @@ static void test_include(void **state)
 		    "");
 }
 
+/* Of UTF-8, at the beginning of files alone. */
+static void test_byte_order_mark(void **state)
+{
+	(void)state;
+	write_file("main.conf", "\357\273\277drop in first\ninclude \"a.conf\"\n");
+	write_file("a.conf", "\357\273\277drp");
+	assert_file("main.conf", "drop in first\n",
+		    "a.conf:1:1: unknown word \"drp\"; did you mean \"drop\"?\n"
+		    "    drp\n"
+		    "    ^~~\n");
+	write_file("main.conf", "\357\273\277{ \"rules\": [ { \"text\": \"drop in b\" } ] }");
+	assert_file("main.conf", "drop in b\n", "");
+	write_file("main.conf", "\357\273\277");
+	assert_file("main.conf", "", "");
+}
+
 static void test_include_errors(void **state)
 {
 	(void)state;
@@ -930,6 +946,7 @@ int main(void)
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_origins),
 		cmocka_unit_test_setup_teardown(test_include, folder_enter, folder_leave),
+		cmocka_unit_test_setup_teardown(test_byte_order_mark, folder_enter, folder_leave),
 		cmocka_unit_test_setup_teardown(test_include_errors, folder_enter, folder_leave),
 		cmocka_unit_test_setup_teardown(test_include_cycle, folder_enter, folder_leave),
 		cmocka_unit_test_setup_teardown(test_include_depth, folder_enter, folder_leave),
