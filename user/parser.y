@@ -45,6 +45,7 @@ struct parser {
 	struct rule rule;
 	unsigned int given; /* options of the rule, GIVEN_… */
 	bool family_said; /* by a word of its own */
+	bool has_length; /* the last address, in its brackets or behind it */
 	char ifname[IF_NAMESIZE]; /* of an interface statement, as is mode */
 	int mode; /* enum attach_mode; -1: not given */
 	struct rule_origin origin;

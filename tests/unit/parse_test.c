@@ -367,6 +367,8 @@ static const struct {
 	{ "drop from [2001:db8::1/48]:80", 11, 26,
 	  "the address has bits set after the prefix; did you mean 2001:db8::/48?" },
 	{ "drop from [2001:db8::/48]/48", 11, 25, "the prefix length is given twice" },
+	{ "drop from [2001:db8::/128]/64", 11, 26, "the prefix length is given twice" },
+	{ "drop from ::/0 to [::1/128]/128", 19, 27, "the prefix length is given twice" },
 	{ "drop from 2001:db8::/129", 22, 24, "\"129\" is not a prefix length (0-128)" },
 	{ "drop from [2001:db8::/129]", 11, 26, "\"129\" is not a prefix length (0-128)" },
 	{ "drop from [::/]", 11, 15, "\"\" is not a prefix length (0-128)" },
