@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command line: global options, and the table of commands. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,6 +272,7 @@ int main(int argc, char **argv)
 
 	if (!call.argv)
 		return EXIT_FAILED;
+	signal(SIGPIPE, SIG_IGN); /* what is said may be read by nobody: no change ends halfway */
 	code = take_options(&call, argc, argv);
 	msg_quiet(call.quiet);
 	if (!code)

@@ -131,6 +131,19 @@ usage() {
 	contains "$(said)" "No such file"
 }
 
+nobody_listens() { # to what a command says while it changes rules; what is asked for must be read
+	topology
+	local closed
+	exec {closed}> >(:)
+	wait $!
+	echo "masquerade out eth0" >"$TMP/case/conf"
+	"$XFWD" -n "$EDGE" apply "$TMP/case/conf" 2>&"$closed"
+	equal rules "$(rules)" "masquerade out eth0"
+	equal forwarding "$(in_ns "$EDGE" sysctl -n net.ipv4.ip_forward)" 1
+	fails xfwd list >&"$closed"
+	exec {closed}>&-
+}
+
 unknown_rule() {
 	topology
 	load <<<"redirect in eth0 tcp to :80 -> :8080"
@@ -223,6 +236,7 @@ once "check, help and version need no root" no_root_needed
 once "every wrong line of a file is reported, and nothing changes" bad_file
 once "dry run changes nothing" dry_run
 once "usage errors" usage
+once "nobody listens" nobody_listens
 once "deleting what is not there" unknown_rule
 once "save and apply" saved_is_loaded
 once "errors in JSON" bad_json
