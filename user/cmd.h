@@ -22,6 +22,7 @@ struct invocation {
 	bool json;
 	bool pretty;
 	bool quiet;
+	bool follows; /* `run`: an interface may be missing, for it is attached when it comes */
 	int argc;
 	char **argv;
 };

@@ -183,12 +183,12 @@ static int apply_config(const struct invocation *call, struct config *config,
 	if (!err)
 		err = keep_handles(config, &session.config, &stays);
 	free(stays);
+	if (!err && !call->follows)
+		err = session_check(&session, config, origins, diag);
 	if (!err) {
 		running = session.config;
 		session.config = *config;
-		err = session_check(&session, &session.config, origins, diag);
-		if (!err)
-			err = session_commit(&session, 0);
+		err = session_commit(&session, 0);
 		*config = session.config;
 		session.config = running;
 	}

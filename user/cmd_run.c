@@ -106,6 +106,7 @@ static int reload(const struct service *s)
 
 	call.argc = 2;
 	call.argv = words;
+	call.follows = true;
 	return cmd_apply(&call);
 }
 

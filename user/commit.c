@@ -21,21 +21,25 @@
 #include "sysctl.h"
 #include "task.h"
 
-/* Names that no interface has: once each, where they follow each other. */
-static void note_missing(const struct config *config, const struct netdevs *devs)
+/* Says so where no interface has that name. Returns the last one that it was said of: once is enough. */
+static const char *note_missing(const struct netdevs *devs, const char *name, const char *last)
+{
+	if (!*name || !strcmp(name, last) || netdev_by_name(devs, name))
+		return last;
+	msg_note("there is no interface \"%s\" now: its rules rest until it is there and "
+		 "`xfwd run`, or an `apply`, attaches it",
+		 name);
+	return name;
+}
+
+static void note_all_missing(const struct config *config, const struct netdevs *devs)
 {
 	const char *last = "";
 
-	for (size_t i = 0; i < config->rule_count; i++) {
-		const char *name = config->rules[i].ifname;
-
-		if (!*name || !strcmp(name, last) || netdev_by_name(devs, name))
-			continue;
-		msg_note("there is no interface \"%s\" now: its rules rest until it is back and "
-			 "the rules are applied again",
-			 name);
-		last = name;
-	}
+	for (size_t i = 0; i < config->interface_count; i++)
+		last = note_missing(devs, config->interfaces[i].name, last);
+	for (size_t i = 0; i < config->rule_count; i++)
+		last = note_missing(devs, config->rules[i].ifname, last);
 }
 
 /* As with all that forwards before the kernel routes: what should have been encrypted is not. */
@@ -502,7 +506,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	task_start(&slots, make_room, state);
 	err = compile_rules(config, devs, &tables);
 	if (!err) {
-		note_missing(config, devs);
+		note_all_missing(config, devs);
 		note_ipsec(config);
 		note_pools(&tables);
 		err = make_ready(state, config, &tables, &at, &slots);

@@ -109,17 +109,36 @@ int session_write(struct session *session, const char *netns, const struct confi
 	return err;
 }
 
+/* The interfaces that are there, and those of the running rules, which may be away for a while. */
+static const char **known_names(const struct session *session, size_t *count)
+{
+	const struct config *running = &session->config;
+	size_t most = session->devs.count + running->interface_count + running->rule_count;
+	const char **names = calloc(most + 1, sizeof(*names)), *last = "";
+
+	*count = 0;
+	for (size_t i = 0; names && i < session->devs.count; i++)
+		names[(*count)++] = session->devs.list[i].name;
+	for (size_t i = 0; names && i < running->interface_count; i++)
+		names[(*count)++] = running->interfaces[i].name;
+	for (size_t i = 0; names && i < running->rule_count; i++) {
+		const char *name = running->rules[i].ifname;
+
+		if (*name && strcmp(name, last))
+			names[(*count)++] = last = name;
+	}
+	return names;
+}
+
 int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag)
 {
-	const char **names = calloc(session->devs.count + 1, sizeof(*names));
-	size_t missing;
+	size_t count, missing;
+	const char **names = known_names(session, &count);
 
 	if (!names)
 		return -ENOMEM;
-	for (size_t i = 0; i < session->devs.count; i++)
-		names[i] = session->devs.list[i].name;
-	missing = check_interfaces(config, origins, names, session->devs.count, diag);
+	missing = check_interfaces(config, origins, names, count, diag);
 	free(names);
 	return missing ? -ENODEV : 0;
 }

@@ -35,7 +35,10 @@ int session_change(struct session *session, const char *netns);
  * wrong.
  */
 int session_write(struct session *session, const char *netns, const struct config *first);
-/* Do the interfaces that `config` names exist? What does not goes to diag. 0 or -ENODEV. */
+/*
+ * Do the interfaces that `config` names exist, or are they at least named by what is running? Those
+ * that are unknown go to diag. 0 or -errno.
+ */
 int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag);
 /* Would `config` be refused, of what can be told without a change? Prints what is wrong. */

@@ -35,6 +35,22 @@ unknown_interface() {
 	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "pins were left"
 }
 
+known_interface() { # one that rules name already may be away: what changes others is not refused
+	topology
+	printf '%s\n' 'masquerade out eth1' 'drop in eth0 tcp to :1' >"$TMP/case/conf"
+	xfwd apply "$TMP/case/conf"
+	ip -n "$EDGE" link delete eth1
+	echo 'drop in eth0 tcp to :2' >>"$TMP/case/conf"
+	equal status "$(status_of xfwd apply "$TMP/case/conf")" 0
+	contains "$(said)" 'there is no interface "eth1" now'
+	equal rules "$(rules | wc -l)" 3
+	xfwd add 'accept out eth1 to 10.0.0.9'
+	echo 'drop in eth2' >>"$TMP/case/conf"
+	equal "status with one that is new" "$(status_of xfwd apply "$TMP/case/conf")" 2
+	contains "$(said)" 'no interface "eth2"'
+	equal rules "$(rules | wc -l)" 4
+}
+
 unknown_namespace() {
 	equal status "$(status_of "$XFWD" -n "$ID-nowhere" list)" 1
 	one_sentence
@@ -227,6 +243,7 @@ json_everywhere() {
 }
 
 once "unknown interface" unknown_interface
+once "an interface of running rules that is away" known_interface
 once "IPsec policies" ipsec_policies
 once "unknown namespace" unknown_namespace
 once "under ip netns exec" inside_netns_exec

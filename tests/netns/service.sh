@@ -574,14 +574,34 @@ rule_count_is() {
 	[[ $(rules | wc -l) == "$1" ]]
 }
 
+interface_later() { # at boot, for one: until then its rules rest, and neither start nor reload waits
+	topology
+	second_way
+	serve "$INSIDE" tcp 10.0.0.2 2000
+	run_service <<-END
+		interface ppp0
+		dnat in eth0 tcp to :2000 -> 10.0.0.2
+		masquerade out lan0
+	END
+	contains "$(ask "$OUTSIDE" tcp 198.51.100.1 2000)" "198.51.100.2 "
+	grep -q 'there is no interface "ppp0" now' "$TMP/log"
+	grep -q 'there is no interface "lan0" now' "$TMP/log"
+	echo "dnat in eth0 tcp to :2001 -> 10.0.0.2:2000" >>"$TMP/case/xfwd.conf"
+	kill -HUP "$SERVICE"
+	wait_until 5 rule_count_is 3
+	contains "$(ask "$OUTSIDE" tcp 198.51.100.1 2001)" "198.51.100.2 "
+	ip -n "$EDGE" link add ppp0 type veth peer name ppp1
+	wait_until 5 is_attached ppp0
+	rename eth1 lan0
+	wait_until 5 is_attached lan0
+}
+
 refuses() { # a second one, and files as `apply` does
 	topology
 	second_way
 	echo "dnat in eth0 tcp to :99999 -> 10.9.9.9" >"$TMP/case/bad"
 	equal "status for a bad file" "$(status_of xfwd run "$TMP/case/bad")" 2
 	contains "$(said)" "port out of range"
-	echo "dnat in eth7 tcp to :80 -> 10.9.9.9" >"$TMP/case/bad"
-	equal "status for an unknown interface" "$(status_of xfwd run "$TMP/case/bad")" 2
 	equal "status for standard input" "$(status_of xfwd run -)" 2
 	run_service <<<"dnat in eth0 tcp to :2000 -> 10.9.9.9"
 	equal "status of a second" "$(status_of xfwd run "$TMP/case/xfwd.conf")" 1
@@ -635,6 +655,7 @@ once "an interface cannot be attached" one_refused
 once "flows of an address that has gone are ended later" flows_later
 once "an interface is renamed" renamed
 once "the service's descriptors" few_descriptors
+once "an interface comes later" interface_later
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up
