@@ -466,6 +466,22 @@ static int follow_names(const struct state *state)
 	return err;
 }
 
+/* What goes back to how it was for the rules that were in force before, and still are. */
+static void undo(const struct state *before, const struct attaching *at)
+{
+	struct config running;
+	int err = state_config(before, &running);
+
+	if (!err)
+		err = release_sysctls(before, &running);
+	config_free(&running);
+	if (err) /* interfaces stay, as in tidy_up() */
+		msg_error("what was set for the new rules could not be put back: %s",
+			  strerror(-err));
+	else
+		attach_undo(at);
+}
+
 static int make_room(void *context)
 {
 	return slots_make_room(context);
@@ -490,6 +506,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 				.config = config,
 				.devs = devs,
 				.each = flags & COMMIT_ATTACH_EACH };
+	const struct state before = *state;
 	struct tables tables = { 0 };
 	struct task slots;
 	int err;
@@ -517,7 +534,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	if (err) {
-		attach_undo(&at);
+		undo(&before, &at);
 		ifaces_sync(state, devs); /* no packet is left to programs that are not there */
 	}
 	free(at.before);

@@ -394,6 +394,24 @@ sysctl_fails() { # an apply that ends at its sysctls leaves those of the rules i
 	unchanged "$before"
 }
 
+sysctl_fails_late() { # so are those that it had set before, and what it had attached
+	topology
+	local before
+	use_it
+	before=$(snapshot)
+	cat >"$TMP/case/conf" <<-END
+		masquerade out eth0 ipv6
+		dnat in eth2 tcp to :59999 -> 127.0.0.1:3306
+	END
+	ip -n "$EDGE" link add eth2 type veth peer name eth3
+	equal status "$(status_of xfwd_without net/ipv4/conf/eth2/route_localnet apply "$TMP/case/conf")" 1
+	contains "$(said)" "net/ipv6/conf/all/forwarding set to 1"
+	contains "$(said)" "cannot set net/ipv4/conf/eth2/route_localnet"
+	ip -n "$EDGE" link delete eth2
+	unchanged "$before"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+}
+
 sysctl_stays() { # one that cannot be put back has its guard, and is put back later
 	topology
 	local before
@@ -517,6 +535,7 @@ every_mode "an interface disappears" interface_gone
 every_mode "kill -9 of the first apply" killed
 once "kill -9 of an apply that attaches, without TCX" killed_attaching
 once "an apply that cannot set a sysctl changes nothing" sysctl_fails
+once "and one that cannot set its last sysctl" sysctl_fails_late
 once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish
