@@ -13,7 +13,7 @@
 
 /* Exit codes. */
 #define EXIT_DONE   0
-#define EXIT_FAILED 1 /* nothing changed */
+#define EXIT_FAILED 1 /* nothing changed, or only the output could not be written */
 #define EXIT_USAGE  2 /* also: an invalid file or rule */
 
 /* One call of the program: global options, and the command's own words. */

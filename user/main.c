@@ -97,7 +97,8 @@ static void usage(FILE *out)
 	      "  -j, --json         print JSON; -p, --pretty: with line breaks\n"
 	      "  -q, --quiet        no notes\n"
 	      "\n"
-	      "Exit status: 0 done; 1 failed, nothing changed; 2 wrong usage, or an invalid file.\n",
+	      "Exit status: 0 done; 1 failed, nothing changed, or done, but what it says could not be\n"
+	      "written; 2 wrong usage, or an invalid file.\n",
 	      out);
 }
 
