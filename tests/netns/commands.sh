@@ -23,6 +23,18 @@ as_typed() { # not quoted: the shell takes "> :8080" for itself
 	equal "status with a lone dash" "$(status_of xfwd add drop in eth0 - tcp)" 2
 }
 
+beside_iptables() { # what README.md shows can be typed so, each row by itself
+	topology
+	local rules=() rule
+	mapfile -t rules < <(sed -n '/^| iptables |/,/^$/s/.*| `\(.*\)` |$/\1/p' "$HERE/../../README.md")
+	((${#rules[@]} >= 10))
+	for rule in "${rules[@]}"; do
+		xfwd -q add "$rule"
+		equal rule "$(rules)" "$rule"
+		xfwd down
+	done
+}
+
 editing() {
 	topology
 	equal added "$(xfwd -j add drop in eth0 tcp to :1)" '{"handle":1}'
@@ -362,6 +374,7 @@ interrupted() {
 }
 
 once "a rule typed without quotes" as_typed
+once "the rules beside those of iptables" beside_iptables
 once "add, insert, replace, delete, flush" editing
 once "delete and flush where nothing is running" nothing_running
 once "changing one rule in place" in_place
