@@ -143,7 +143,9 @@ int state_open(struct state *state, const struct pins *pins)
 	err = map_open(state, pins, MAP_settings);
 	if (err == -ENOENT)
 		return err;
-	if (!err)
+	if (err)
+		msg_error("cannot open the running state in %s: %s", pins->dir, strerror(-err));
+	else
 		err = check_layout(state);
 	for (int i = 0; i < MAP_COUNT && !err; i++) {
 		if (state->map[i] >= 0)

@@ -90,6 +90,19 @@ not_root() {
 	one_sentence
 }
 
+capable() { # the capabilities alone open nothing that is root's
+	topology
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	local args set=+bpf,+net_admin,+perfmon,+sys_admin
+	cp "$XFWD" "$TMP/case/xfwd"
+	for args in "list" "status" "stats" "flows" "save" "add drop in eth0 tcp to :1" "down"; do
+		equal "status of $args" "$(status_of setpriv --reuid=65534 --regid=65534 --clear-groups \
+			--inh-caps="$set" --ambient-caps="$set" "$TMP/case/xfwd" -n "$EDGE" $args)" 1
+		one_sentence
+		contains "$(said)" "Permission denied"
+	done
+}
+
 no_root_needed() {
 	echo "redirect in eth0 tcp to :80 -> :8080" >"$TMP/case/conf"
 	chmod 644 "$TMP/case/conf"
@@ -249,6 +262,7 @@ once "unknown namespace" unknown_namespace
 once "under ip netns exec" inside_netns_exec
 once "without bpffs" without_bpffs
 once "not root" not_root
+once "not root, but capable" capable
 once "check, help and version need no root" no_root_needed
 once "every wrong line of a file is reported, and nothing changes" bad_file
 once "dry run changes nothing" dry_run
