@@ -110,6 +110,8 @@ static int cmd_help(const struct invocation *call)
 		usage(stdout);
 		return EXIT_DONE;
 	}
+	if (call->argc > 2)
+		return cmd_usage("help", "\"%s\" is not expected here", call->argv[2]);
 	command = command_find(call->argv[1]);
 	if (!command)
 		return cmd_usage("help", "no command \"%s\"", call->argv[1]);
@@ -121,6 +123,8 @@ static int cmd_help(const struct invocation *call)
 
 static int cmd_version(const struct invocation *call)
 {
+	if (call->argc > 1)
+		return cmd_usage("version", "it takes no words");
 	if (call->json)
 		return cmd_json(call, json_pack("{s:s}", "version", XFWD_VERSION));
 	puts("xfwd " XFWD_VERSION);
@@ -239,6 +243,11 @@ static int take_options(struct invocation *call, int argc, char **argv)
 	return 0;
 }
 
+static bool asks_for_help(const char *word)
+{
+	return !strcmp(word, "-h") || !strcmp(word, "--help");
+}
+
 static int run(struct invocation *call)
 {
 	static const char *names[COMMAND_COUNT];
@@ -249,11 +258,15 @@ static int run(struct invocation *call)
 		usage(stderr);
 		return EXIT_USAGE;
 	}
-	if (!strcmp(call->argv[0], "-h") || !strcmp(call->argv[0], "--help"))
+	if (asks_for_help(call->argv[0]))
 		call->argv[0] = "help";
 	if (!strcmp(call->argv[0], "--version"))
 		call->argv[0] = "version";
 	command = command_find(call->argv[0]);
+	if (command && call->argc == 2 && asks_for_help(call->argv[1])) {
+		call->argv[1] = call->argv[0];
+		return cmd_help(call);
+	}
 	if (command)
 		return command->run(call);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)

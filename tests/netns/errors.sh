@@ -110,6 +110,11 @@ no_root_needed() {
 	equal help "$(status_of nobody help)" 0
 	contains "$(said)" apply
 	equal "help of a command" "$(status_of nobody help add)" 0
+	local help
+	help=$(said)
+	equal "help by an option" "$(status_of nobody add --help)" 0
+	equal "what it says" "$(said)" "$help"
+	equal "help of help" "$(status_of nobody help -h)" 0
 	equal version "$(status_of nobody version)" 0
 	contains "$(said)" "$(sed -n 's/^VERSION := //p' "$HERE/../../Makefile")"
 }
@@ -151,7 +156,7 @@ dry_run() {
 usage() {
 	local args
 	for args in "" "frobnicate" "add" "insert x" "delete" "apply" "list --frob" "help frobnicate" \
-		"-x list" "-n"; do
+		"help add delete" "version 1" "-x list" "-n"; do
 		equal "status of xfwd $args" "$(status_of "$XFWD" $args)" 2
 		[[ -n $(said) ]] || fail "nothing was said"
 	done
