@@ -5,7 +5,7 @@
 # make conformance  how a NAT has to behave: those tests, and the table in README.md
 # make vm-test      every test under other kernels, and the table of them in README.md
 # make toolchain-test  other compilers, arm64, and the table of them in README.md
-# make install [PREFIX=/usr/local] [DESTDIR=]     make dist     make clean
+# make install, make uninstall [PREFIX=/usr/local] [DESTDIR=]     make dist     make clean
 
 VERSION := 0.1.0
 
@@ -16,6 +16,7 @@ BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 FLEX	?= flex
 BISON	?= bison
 PREFIX	?= /usr/local
+INSTALLED = $(DESTDIR)$(PREFIX)
 
 ifeq ($(V),1)
 Q :=
@@ -52,7 +53,7 @@ PROG_WRAP := -Wl,--wrap=netdevs_ask_redirects # in tests/prog/harness.c
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all test conformance demo install dist clean format check-format unit tests setup
+.PHONY: all test conformance demo install uninstall dist clean format check-format unit tests setup
 
 all: $(BUILD)/xfwd
 
@@ -134,10 +135,15 @@ include tests/toolchain/toolchain.mk
 include tests/vm/vm.mk
 
 install: all
-	install -D -m 0755 $(BUILD)/xfwd $(DESTDIR)$(PREFIX)/sbin/xfwd
-	$(Q)mkdir -p $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's:/usr/local/sbin:$(PREFIX)/sbin:' scripts/xfwd.service \
-		>$(DESTDIR)$(PREFIX)/lib/systemd/system/xfwd.service
+	install -D -m 0755 $(BUILD)/xfwd "$(INSTALLED)/sbin/xfwd"
+	install -D -m 0644 -t "$(INSTALLED)/share/doc/xfwd" README.md LICENSE
+	sed 's|/usr/local|$(PREFIX)|' scripts/xfwd.service | \
+		install -D -m 0644 /dev/stdin "$(INSTALLED)/lib/systemd/system/xfwd.service"
+
+# The rules that are in force stay: `xfwd down` is for them.
+uninstall:
+	rm -rf "$(INSTALLED)/sbin/xfwd" "$(INSTALLED)/share/doc/xfwd" \
+		"$(INSTALLED)/lib/systemd/system/xfwd.service"
 
 # What git knows, as it lies here; the same files make the same archive.
 dist:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The source as it is handed on: the archive of `make dist` builds by itself, out of a tree that cannot
-# be written to, and what it makes is what this tree does.
+# be written to, what it makes is what this tree does, and `make install` puts all of it where it belongs.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 dir=$(mktemp -d /tmp/xfwd-test-XXXXXX)
@@ -35,17 +35,30 @@ archive_makes() {
 	fi && "$dir/elsewhere/xfwd" version
 }
 
+# Under another prefix, in a folder whose name has a blank; what the unit names is there.
+installs() {
+	local to="$dir/a root" unit=lib/systemd/system/xfwd.service path
+	make install DESTDIR="$to" PREFIX=/opt/x && "$to/opt/x/sbin/xfwd" version || return
+	for path in $(grep -oE '(/opt/x|/usr/local)[^ ]*' "$to/opt/x/$unit"); do
+		[[ -e $to$path ]] || ! echo "$path is not there" || return
+	done
+	make uninstall DESTDIR="$to" PREFIX=/opt/x && [[ -z $(find "$to" -type f) ]]
+}
+
 if ! git rev-parse >"$dir/log" 2>&1; then
 	echo "1..1"
 	echo "ok 1 - an archive # SKIP no git here"
 	exit
 fi
-echo 1..2
+echo 1..3
 archive_makes >"$dir/log" 2>&1
 result $? "an archive builds, out of a tree that cannot be written to"
 if make -q all >"$dir/log" 2>&1; then
 	{ cmp "$dir/elsewhere/xfwd" build/xfwd || ! echo "by other compilers or flags?"; } >"$dir/log" 2>&1
 	result $? "the same source makes the same command anywhere"
+	installs >"$dir/log" 2>&1
+	result $? "what is installed is all there, and uninstalled"
 else
 	echo "ok 2 - the same command # SKIP this tree's is older than its source: run make first"
+	echo "ok 3 - what is installed # SKIP likewise"
 fi
