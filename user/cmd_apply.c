@@ -172,6 +172,17 @@ static int dry_run(const struct invocation *call, struct config *config,
 	return code;
 }
 
+/* `run` goes on with the flow table that is there: what has to be mended by hand ends no service. */
+static void keep_flows(struct config *config, const struct config *running)
+{
+	if (config->options.flows == running->options.flows)
+		return;
+	msg_note(
+		"the flow table keeps its room for %u flows: the file's %u are for after `xfwd down`",
+		running->options.flows, config->options.flows);
+	config->options.flows = running->options.flows;
+}
+
 static int apply_config(const struct invocation *call, struct config *config,
 			const struct origins *origins, struct diag *diag)
 {
@@ -183,7 +194,9 @@ static int apply_config(const struct invocation *call, struct config *config,
 	if (!err)
 		err = keep_handles(config, &session.config, &stays);
 	free(stays);
-	if (!err && !call->follows)
+	if (!err && call->follows)
+		keep_flows(config, &session.config);
+	else if (!err)
 		err = session_check(&session, config, origins, diag);
 	if (!err) {
 		running = session.config;

@@ -596,6 +596,26 @@ interface_later() { # at boot, for one: until then its rules rest, and neither s
 	wait_until 5 is_attached lan0
 }
 
+other_size() { # of the flow table, which the running state keeps
+	topology
+	second_way
+	xfwd add "masquerade out eth0"
+	run_service <<-END
+		set flows 4096
+		dnat in eth0 tcp to :2000 -> 10.0.0.2
+	END
+	grep -q "keeps its room for 131072 flows" "$TMP/log"
+	equal rules "$(rules)" "dnat in eth0 tcp to :2000 -> 10.0.0.2"
+	sed -i /flows/d "$TMP/case/xfwd.conf"
+	echo "set flows 8192" >>"$TMP/case/xfwd.conf"
+	kill -HUP "$SERVICE"
+	wait_until 5 grep -q "the file's 8192 are" "$TMP/log"
+	equal status "$(status_of xfwd apply "$TMP/case/xfwd.conf")" 1
+	xfwd down
+	xfwd apply "$TMP/case/xfwd.conf"
+	equal flows "$(xfwd stats -j | jq .flows.max)" 8192
+}
+
 refuses() { # a second one, and files as `apply` does
 	topology
 	second_way
@@ -656,6 +676,7 @@ once "flows of an address that has gone are ended later" flows_later
 once "an interface is renamed" renamed
 once "the service's descriptors" few_descriptors
 once "an interface comes later" interface_later
+once "another size of the flow table" other_size
 once "SIGHUP: good and bad files" reloads
 once "what is refused" refuses
 once "down and apply beside it" down_and_up
