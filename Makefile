@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # make        build/xfwd            make V=1      show the commands
 # make test   every test            make demo     forward a port between namespaces and show it
-# make bench  compare with others   make bench-quick  the same in two minutes
+# make bench  compare with others   make bench-quick  the same in three minutes
 # make conformance  how a NAT has to behave: those tests, and the table in README.md
 # make vm-test      every test under other kernels, and the table of them in README.md
 # make toolchain-test  other compilers, arm64, and the table of them in README.md
