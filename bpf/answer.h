@@ -14,6 +14,9 @@
 #define ANSWER_QUOTE4  (576 - 20 - ICMP_HEADER)
 #define ANSWER_QUOTE6  (1280 - 40 - ICMP_HEADER)
 
+/* Beyond the place in a packet where any checksum begins, that of a tunnel's inner packet, too. */
+#define ANSWER_CUT     1024
+
 /* For each CPU; Linux' own limits are 1000 a second for all and 50 at once. */
 #define ANSWERS_SECOND 500
 #define ANSWERS_BURST  50
@@ -66,16 +69,6 @@ static __always_inline int answer_allowed(const struct packet *p)
 	       !address_is_no_source(p->tuple.saddr, p->tuple.family);
 }
 
-struct answer_headers4 {
-	struct iphdr ip;
-	struct icmphdr icmp;
-};
-
-struct answer_headers6 {
-	struct ipv6hdr ip;
-	struct icmphdr icmp;
-} __attribute__((packed));
-
 /* The ICMP header's last four bytes, which `struct icmphdr` has for echo. */
 static __always_inline void answer_word(struct icmphdr *icmp, __u32 high, __u32 low)
 {
@@ -83,7 +76,7 @@ static __always_inline void answer_word(struct icmphdr *icmp, __u32 high, __u32 
 	icmp->sequence = bpf_htons(low);
 }
 
-/* The first `length` bytes of the datagram behind an ICMP header of zeroes. */
+/* The first `length` bytes of the datagram behind an ICMP header of zeroes, as is q->head. */
 static __always_inline int answer_quote(struct __sk_buff *skb, const struct packet *p,
 					struct icmp_quote *q, __u32 length)
 {
@@ -91,16 +84,36 @@ static __always_inline int answer_quote(struct __sk_buff *skb, const struct pack
 		return -1;
 	if (!length_is_within(&length, sizeof(struct iphdr), ANSWER_QUOTE6))
 		return -1;
+	q->length = ICMP_HEADER + length;
 	return bpf_skb_load_bytes(skb, p->l3_offset, q->bytes + ICMP_HEADER, length);
 }
 
-/* Room for `headers` bytes before the datagram, of which `quote` bytes stay. */
-static __always_inline int answer_room(struct __sk_buff *skb, const struct packet *p, __u32 headers,
-				       __u32 quote)
+/*
+ * Makes what the packet begins with, behind its link-layer header, into a datagram of so many bytes. Where
+ * a device or the stack was still to put a checksum into the packet (CHECKSUM_PARTIAL, as GRO leaves it),
+ * it would now go into the quote: once the place where that sum begins is cut off in front, it is
+ * forgotten, at the latest when what is stored is taken into a sum of the whole (BPF_F_RECOMPUTE_CSUM).
+ */
+static __always_inline int answer_room(struct __sk_buff *skb, const struct packet *p, __u32 length)
 {
-	if (bpf_skb_change_tail(skb, p->l3_offset + quote, 0))
+	if (bpf_skb_change_tail(skb, p->l3_offset + ANSWER_CUT + length, 0))
 		return -1;
-	return bpf_skb_adjust_room(skb, headers, BPF_ADJ_ROOM_MAC, 0);
+	return bpf_skb_adjust_room(skb, -ANSWER_CUT, BPF_ADJ_ROOM_MAC, 0);
+}
+
+/* The IP header of `header` bytes is in q->head; the ICMP header and the quote go behind it. */
+static __always_inline int answer_store(struct __sk_buff *skb, const struct packet *p,
+					const struct icmp_quote *q, __u32 header)
+{
+	__u32 length = q->length;
+
+	if (answer_room(skb, p, header + length) ||
+	    bpf_skb_store_bytes(skb, p->l3_offset, q->head, header, BPF_F_RECOMPUTE_CSUM))
+		return -1;
+	if (!length_is_within(&length, ICMP_HEADER, ICMP_HEADER + ANSWER_QUOTE6))
+		return -1;
+	return bpf_skb_store_bytes(skb, p->l3_offset + header, q->bytes, length,
+				   BPF_F_RECOMPUTE_CSUM);
 }
 
 static __always_inline int answer_ip4(struct __sk_buff *skb, const struct packet *p,
@@ -108,7 +121,7 @@ static __always_inline int answer_ip4(struct __sk_buff *skb, const struct packet
 				      enum answer answer)
 {
 	struct icmphdr *icmp = (void *)q->bytes;
-	struct answer_headers4 headers = { 0 };
+	struct iphdr *ip = (void *)q->head;
 	__u32 quote = p->l3_length;
 
 	if (quote > ANSWER_QUOTE4)
@@ -122,20 +135,16 @@ static __always_inline int answer_ip4(struct __sk_buff *skb, const struct packet
 		answer_word(icmp, 0, p->hop.mtu);
 	}
 	icmp->checksum = ~csum_fold(quote_sum(q, 0));
-	headers.icmp = *icmp;
-	headers.ip.version = 4;
-	headers.ip.ihl = sizeof(headers.ip) / 4;
-	headers.ip.tos = 0xc0; /* internetwork control */
-	headers.ip.tot_len = bpf_htons(sizeof(headers) + quote);
-	headers.ip.ttl = 64;
-	headers.ip.protocol = IPPROTO_ICMP;
-	headers.ip.saddr = in->addr4;
-	headers.ip.daddr = p->tuple.saddr[0];
-	headers.ip.check =
-		~csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)&headers.ip, sizeof(headers.ip), 0));
-	if (answer_room(skb, p, sizeof(headers), quote))
-		return -1;
-	return bpf_skb_store_bytes(skb, p->l3_offset, &headers, sizeof(headers), 0);
+	ip->version = 4;
+	ip->ihl = sizeof(*ip) / 4;
+	ip->tos = 0xc0; /* internetwork control */
+	ip->tot_len = bpf_htons(sizeof(*ip) + q->length);
+	ip->ttl = 64;
+	ip->protocol = IPPROTO_ICMP;
+	ip->saddr = in->addr4;
+	ip->daddr = p->tuple.saddr[0];
+	ip->check = ~csum_fold(bpf_csum_diff(NULL, 0, (__be32 *)ip, sizeof(*ip), 0));
+	return answer_store(skb, p, q, sizeof(*ip));
 }
 
 static __always_inline int answer_ip6(struct __sk_buff *skb, struct request *r,
@@ -143,7 +152,7 @@ static __always_inline int answer_ip6(struct __sk_buff *skb, struct request *r,
 				      enum answer answer)
 {
 	struct icmphdr *icmp = (void *)q->bytes;
-	struct answer_headers6 headers = { 0 };
+	struct ipv6hdr *ip = (void *)q->head;
 	const struct packet *p = &r->p;
 	__u32 quote = p->l3_length;
 
@@ -159,18 +168,15 @@ static __always_inline int answer_ip6(struct __sk_buff *skb, struct request *r,
 	__builtin_memcpy(r->key.saddr, in->addr6, sizeof(r->key.saddr));
 	__builtin_memcpy(r->key.daddr, p->tuple.saddr, sizeof(r->key.daddr));
 	r->key.family = FAMILY_IP6;
-	icmp->checksum = ~csum_fold(quote_sum(q, csum_pseudo(&r->key, bpf_htons(IPPROTO_ICMPV6),
-							     bpf_htons(ICMP_HEADER + quote))));
-	headers.icmp = *icmp;
-	headers.ip.flow = bpf_htonl(0x60000000);
-	headers.ip.payload_len = bpf_htons(ICMP_HEADER + quote);
-	headers.ip.nexthdr = IPPROTO_ICMPV6;
-	headers.ip.hop_limit = 64;
-	__builtin_memcpy(headers.ip.saddr, r->key.saddr, sizeof(headers.ip.saddr));
-	__builtin_memcpy(headers.ip.daddr, r->key.daddr, sizeof(headers.ip.daddr));
-	if (answer_room(skb, p, sizeof(headers), quote))
-		return -1;
-	return bpf_skb_store_bytes(skb, p->l3_offset, &headers, sizeof(headers), 0);
+	icmp->checksum = ~csum_fold(quote_sum(
+		q, csum_pseudo(&r->key, bpf_htons(IPPROTO_ICMPV6), bpf_htons(q->length))));
+	ip->flow = bpf_htonl(0x60000000);
+	ip->payload_len = bpf_htons(q->length);
+	ip->nexthdr = IPPROTO_ICMPV6;
+	ip->hop_limit = 64;
+	__builtin_memcpy(ip->saddr, r->key.saddr, sizeof(ip->saddr));
+	__builtin_memcpy(ip->daddr, r->key.daddr, sizeof(ip->daddr));
+	return answer_store(skb, p, q, sizeof(*ip));
 }
 
 /* Back to the link-layer address that it came from. */

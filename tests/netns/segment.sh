@@ -69,6 +69,32 @@ bulk() {
 		"$(sha256sum <"$TMP/www/big")"
 }
 
+# The sender leaves the checksums to the device, which leaves them to the stack: what it is told of its
+# packets has none to be put in later.
+told() {
+	topology6
+	mkdir -p "$TMP/www"
+	head -c 100K /dev/urandom >"$TMP/www/big"
+	ip -n "$EDGE" link set eth0 mtu 1300
+	in_ns "$EDGE" ethtool -K eth1 tx off >/dev/null
+	http_server "$INSIDE" 8080 "[::]"
+	http_server "$INSIDE" 8080
+	load <<-END
+		interface eth1 { mode tc }
+		dnat in eth0 tcp to :80 -> 10.0.0.2:8080
+		dnat in eth0 tcp to [2001:db8:1::1]:80 -> [2001:db8:2::2]:8080
+	END
+	local host
+	for host in 198.51.100.1 "[2001:db8:1::1]"; do
+		equal "sum from $host" "$(fetch "$OUTSIDE" "http://$host/big" | sha256sum)" \
+			"$(sha256sum <"$TMP/www/big")"
+	done
+	(($(counter too_big) >= 2))
+	equal "wrong checksums" "$(in_ns "$INSIDE" nstat -asz IcmpInCsumErrors Icmp6InCsumErrors |
+		grep -c "InCsumErrors *0 ")" 2
+}
+
+once "a way with a smaller MTU" told
 every_mode "segments of a number of bytes, both ways" fixed
 each_mode "segments that the interface's MTU leaves" automatic
 once "segments that a route's MTU leaves" route
