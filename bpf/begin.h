@@ -118,9 +118,14 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 	return translate_source(ROOM_OUT, r->p.hop.ifindex);
 }
 
-/* The request's own translation, without a flow: of a static rule. */
+/*
+ * The request's own translation, without a flow: of a static rule. An ICMP error that comes here
+ * quotes what no rule translates back (icmp_error.h), and would tell an inside address.
+ */
 static __always_inline enum verdict begin_stateless(struct request *r)
 {
+	if (r->p.shape & PACKET_ICMP_ERROR)
+		return VERDICT_DROP_STRAY;
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local);
 	r->stateless = 1;
 	return VERDICT_CONTINUE;

@@ -22,6 +22,7 @@ struct icmp_quote {
 	__u8 head[QUOTE_HEAD]; /* of the quoted packet, as it will be */
 	__u32 length; /* of the error */
 	__u32 l4; /* of the quoted transport header, from the beginning of the quoted packet */
+	__u32 shape; /* of the quoted packet: PACKET_PORTS, PACKET_NO_L4 */
 };
 
 struct {
@@ -100,14 +101,16 @@ static __always_inline int quote_header_right(const struct packet *p, const stru
 	       0xffff;
 }
 
-/* The quoted IPv4 header into the tuple. 0, or -1 where nothing can be known of its flow. */
+/* The quoted IPv4 header into the tuple. 0, or -1 where it is none. */
 static __always_inline int quote_ip4(struct icmp_quote *q, struct flow_key *tuple)
 {
 	const struct iphdr *ip = (const void *)(q->bytes + ICMP_HEADER);
 
 	q->l4 = ip->ihl * 4U & 60;
-	if (ip->version != 4 || q->l4 < sizeof(*ip) || ip->frag_off & bpf_htons(IP_OFFSET))
+	if (ip->version != 4 || q->l4 < sizeof(*ip))
 		return -1;
+	if (ip->frag_off & bpf_htons(IP_OFFSET))
+		q->shape |= PACKET_NO_L4;
 	tuple->saddr[0] = ip->saddr;
 	tuple->daddr[0] = ip->daddr;
 	tuple->proto = ip->protocol;
@@ -123,7 +126,8 @@ static __always_inline int quote_ip6(struct icmp_quote *q, struct flow_key *tupl
 	__u8 next = ip->nexthdr;
 	__u32 at = sizeof(*ip);
 
-	if ((ip->flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
+	if (q->length < ICMP_HEADER + sizeof(*ip) ||
+	    (ip->flow & bpf_htonl(0xf0000000)) != bpf_htonl(0x60000000))
 		return -1;
 	__builtin_memcpy(tuple->saddr, ip->saddr, sizeof(tuple->saddr));
 	__builtin_memcpy(tuple->daddr, ip->daddr, sizeof(tuple->daddr));
@@ -131,27 +135,33 @@ static __always_inline int quote_ip6(struct icmp_quote *q, struct flow_key *tupl
 		const __u8 *header = q->bytes + ICMP_HEADER + (at & 127);
 
 		if (next == EXTENSION_FRAGMENT && (header[2] || header[3] & 0xf8))
-			return -1; /* without its ports */
+			break;
 		at += next == EXTENSION_FRAGMENT ? 8 : 8 * (header[1] + 1U);
 		next = header[0];
 		if (at > QUOTE_HEAD - 24)
-			return -1;
+			break;
 	}
+	if (extension_is(next) || at > QUOTE_HEAD - 24)
+		q->shape |= PACKET_NO_L4; /* of a later fragment, or too far behind */
 	q->l4 = at;
 	tuple->proto = next;
-	return extension_is(next) ? -1 : 0;
+	return 0;
 }
 
-/* Ports or identifier of the quoted packet. 0, or -1 where it has none that a flow could be under. */
-static __always_inline int quote_ports(const struct icmp_quote *q, struct flow_key *tuple)
+/* Ports or identifier of the quoted packet, where it has what a flow could be under. */
+static __always_inline void quote_ports(struct icmp_quote *q, struct flow_key *tuple)
 {
 	const __u8 *l4 = q->bytes + ICMP_HEADER + (q->l4 & 127);
 	__u8 type = l4[0];
 
-	if (!protocol_has_ports(tuple->proto) && !protocol_is_icmp(tuple->proto))
-		return 0;
+	if (q->shape & PACKET_NO_L4)
+		return;
+	if (!protocol_has_ports(tuple->proto) && !protocol_is_icmp(tuple->proto)) {
+		q->shape |= PACKET_PORTS;
+		return;
+	}
 	if (q->length < ICMP_HEADER + q->l4 + 8)
-		return -1;
+		return;
 	if (protocol_has_ports(tuple->proto)) {
 		tuple->sport = *(const __be16 *)l4;
 		tuple->dport = *(const __be16 *)(l4 + 2);
@@ -160,20 +170,25 @@ static __always_inline int quote_ports(const struct icmp_quote *q, struct flow_k
 	} else if (type == (tuple->proto == IPPROTO_ICMP ? ICMP_ECHOREPLY : ICMPV6_ECHO_REPLY)) {
 		tuple->dport = *(const __be16 *)(l4 + 4);
 	} else {
-		return -1;
+		return;
 	}
-	return 0;
+	q->shape |= PACKET_PORTS;
 }
 
-/* The quoted packet's tuple into r->key. 0, or -1: see above. */
-static __always_inline int quote_parse(struct request *r, struct icmp_quote *q)
+/* The quoted packet's tuple into r->key. 0, or -1: see above. A function of its own to the verifier. */
+__attribute__((noinline)) int quote_parse(void)
 {
-	int err;
+	struct icmp_quote *q = icmp_quote_get();
+	struct request *r = request_get();
 
+	if (!r || !q)
+		return -1;
 	__builtin_memset(&r->key, 0, sizeof(r->key));
 	r->key.family = r->p.tuple.family;
-	err = packet_is_ip4(&r->p) ? quote_ip4(q, &r->key) : quote_ip6(q, &r->key);
-	return err ? err : quote_ports(q, &r->key);
+	if (packet_is_ip4(&r->p) ? quote_ip4(q, &r->key) : quote_ip6(q, &r->key))
+		return -1;
+	quote_ports(q, &r->key);
+	return 0;
 }
 
 /* A checksum field of the quoted transport header, where the quote is long enough to have it. */
@@ -192,7 +207,8 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 	__u32 both = (__u32)addr_delta + port_delta;
 	__u8 *l4 = q->head + (q->l4 & 124);
 
-	if (q->l4 > QUOTE_HEAD - 8 || q->length < ICMP_HEADER + q->l4 + 8)
+	if (q->shape & PACKET_NO_L4 || q->l4 > QUOTE_HEAD - 8 ||
+	    q->length < ICMP_HEADER + q->l4 + 8)
 		return;
 	if (protocol_has_ports(to->proto)) {
 		*(__be16 *)l4 = to->sport;
@@ -207,7 +223,8 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		*(__be16 *)((__u8 *)l4 + 4) = to->sport | to->dport; /* one of them is 0 */
+		if (q->shape & PACKET_PORTS)
+			*(__be16 *)((__u8 *)l4 + 4) = to->sport | to->dport; /* one is 0 */
 		quote_checksum(q, 2, to->proto == IPPROTO_ICMP ? csum_delta_none(port_delta) : both,
 			       0);
 	}
@@ -256,24 +273,43 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 }
 
 /*
- * What a static rule translates: r->peer is the quoted packet as it will be. The one
- * end of it that changes is the one that the error itself goes to, or on its way out comes from.
+ * A static rule's translation, on the way out: of the error's source, if a rule covers it, or it is
+ * seen as the host that the quoted packet was for.
+ */
+static __always_inline int error_static_out(struct request *r)
+{
+	const struct rule_action *rule;
+
+	rule = rule_find(&r->p, &r->p.tuple, STAGE_OUT, r->p.ifindex);
+	if (rule && (rule->kind == RULE_ACCEPT || rule->kind == RULE_DROP))
+		return 0;
+	if (rule && rule->kind == RULE_STATIC)
+		translate_prefix(rule, r->want.family, r->want.saddr);
+	rule = rule_find(&r->p, &r->back, STAGE_OUT, r->p.ifindex);
+	if (!rule || rule->kind != RULE_STATIC)
+		return 0;
+	translate_prefix(rule, r->peer.family, r->peer.daddr);
+	if (address_equal(r->want.saddr, r->p.tuple.saddr))
+		__builtin_memcpy(r->want.saddr, r->peer.daddr, sizeof(r->want.saddr));
+	return 1;
+}
+
+/*
+ * What a static rule translates: r->peer is the quoted packet as it will be. Of its ends, the one
+ * inside changes, for which its ports need not be known.
  */
 static __always_inline int error_static(struct request *r)
 {
-	enum stage stage = r->p.hook == HOOK_TC_EGRESS ? STAGE_OUT : STAGE_IN;
-	const struct rule_action *rule = rule_find(&r->p, &r->p.tuple, stage, r->p.ifindex);
+	const struct rule_action *rule;
 
+	r->peer = r->key;
+	if (r->p.hook == HOOK_TC_EGRESS)
+		return error_static_out(r);
+	rule = rule_find(&r->p, &r->p.tuple, STAGE_IN, r->p.ifindex);
 	if (!rule || rule->kind != RULE_STATIC)
 		return 0;
-	r->peer = r->key;
-	if (stage == STAGE_IN) {
-		translate_prefix(rule, r->want.family, r->want.daddr);
-		translate_prefix(rule, r->peer.family, r->peer.saddr);
-	} else {
-		translate_prefix(rule, r->want.family, r->want.saddr);
-		translate_prefix(rule, r->peer.family, r->peer.daddr);
-	}
+	translate_prefix(rule, r->want.family, r->want.daddr);
+	translate_prefix(rule, r->peer.family, r->peer.saddr);
 	return 1;
 }
 
@@ -298,10 +334,11 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	const struct flow *f;
 	__u8 flags = 0;
 
-	if (!r || !q || quote_load(skb, &r->p, q) || quote_parse(r, q))
+	if (!r || !q || quote_load(skb, &r->p, q) || quote_parse())
 		return VERDICT_PASS_NO_RULE;
 	flow_key_reverse(&r->key, &r->back);
-	f = request_pair(r, &r->back); /* r->peer: the quoted packet as it will be */
+	/* r->peer: the quoted packet as it will be */
+	f = q->shape & PACKET_PORTS ? request_pair(r, &r->back) : NULL;
 	if (f) {
 		flags = f->flags;
 		if (!(flags & (FLOW_SNAT | FLOW_DNAT)))
@@ -310,6 +347,9 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 	} else if (!error_static(r)) {
 		return VERDICT_PASS_NO_RULE;
 	}
+	/* names a router that only its sender knows: a host heeds none from farther (RFC 1122 3.2.2.2) */
+	if (packet_is_ip4(&r->p) && q->bytes[0] == ICMP_REDIRECT)
+		return VERDICT_DROP_STRAY;
 	/* it goes to whoever sent what it quotes, or somebody made it up */
 	if (!quote_header_right(&r->p, q) || !quote_checksum_right(&r->p, q) ||
 	    !address_equal(r->p.tuple.daddr, r->key.saddr))

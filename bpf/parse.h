@@ -141,6 +141,8 @@ static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
 		parse_echo(p, icmp, icmp->type == ICMP_ECHO);
 		break;
 	case ICMP_DEST_UNREACH:
+	case ICMP_SOURCE_QUENCH:
+	case ICMP_REDIRECT:
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETERPROB:
 		p->shape |= PACKET_ICMP_ERROR;

@@ -43,6 +43,8 @@ typedef __u32 __wsum;
 #define ICMP_ECHOREPLY	0
 #define ICMP_ECHO	8
 #define ICMP_DEST_UNREACH	3
+#define ICMP_SOURCE_QUENCH	4
+#define ICMP_REDIRECT		5
 #define ICMP_TIME_EXCEEDED	11
 #define ICMP_FRAG_NEEDED	4
 #define BPF_ADJ_ROOM_MAC	1

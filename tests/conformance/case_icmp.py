@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """ICMP errors and queries: I."""
-from scapy.layers.inet import IPOption_NOP, UDP
-from scapy.layers.inet6 import IPv6ExtHdrFragment
+from scapy.layers.inet import ICMP, IPOption_NOP, UDP
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6ExtHdrFragment
 from scapy.packet import Raw
 
-from cases import case
+from cases import Skip, case
 from packets import ANY, ports
 
 
@@ -86,6 +86,129 @@ for KIND in ("UDP", "TCP", "echo"):
         @case("I1", f"from inside, about an answer by {KIND}, with {LENGTH}")
         def reply_error(t, kind=KIND, octets=OCTETS):
             about_reply(t, kind, octets)
+
+
+def one_to_one(t, *more):
+    f, ip = t.f, "ip6" if t.f.is6 else "ip"
+    t.load(f"static eth0 {f.pool1} <-> {f.client}", *more,
+           nft=[f"prerouting iifname eth0 {ip} daddr {f.pool1} dnat {ip} to {f.client}",
+                f"postrouting oifname eth0 {ip} saddr {f.client} snat {ip} to {f.pool1}"])
+
+
+def about_static(t, seen_router):
+    """Errors from the host, and from a router before it, about what came to it."""
+    f = t.f
+    for kind in ("UDP", "TCP", "echo"):
+        for sender, source, outside, what, mtu in (
+                (t.client, f.client, f.pool1, "port", 0),
+                (t.inner_router, f.inner_router, seen_router, "big", 1400)):
+            sent = kinds(f, t.port())[kind](f.server, f.pool1)
+            seen = t.forward(t.server, sent, t.client, dst=f.client)
+            for octets in (8, None):
+                t.translated_error(sender, f.error(source, f.server, what,
+                                                   f.quote(seen, octets, seen), mtu),
+                                   t.server, f.error(outside, f.server, what,
+                                                     f.quote(sent, octets, seen), mtu))
+
+
+@case("I1", "from inside, about what came by a static rule")
+def static_from_inside(t):
+    one_to_one(t)
+    about_static(t, t.f.pool1)
+
+
+@case("I1", "from inside, by a router that has a static rule of its own")
+def static_router(t):
+    if not t.xfwd:
+        raise Skip("nft takes the host's address")
+    one_to_one(t, f"static eth0 {t.f.pool4} <-> {t.f.inner_router}")
+    about_static(t, t.f.pool4)
+
+
+@case("I1", "from outside, about what left by a static rule")
+def static_from_outside(t):
+    f = t.f
+    one_to_one(t)
+    for kind in ("UDP", "TCP", "echo"):
+        sent = kinds(f, t.port())[kind](f.client, f.server)
+        seen = t.forward(t.client, sent, t.server, src=f.pool1)
+        t.translated_error(t.router, f.error(f.router, f.pool1, "big", f.quote(seen, 8, seen), 1400),
+                           t.client, f.error(f.router, f.client, "big", f.quote(sent, 8, seen),
+                                             1400))
+
+
+def portless(f, src, dst):
+    """Packets without ports or identifier that a flow could be under."""
+    query = f.ip(src, dst) / (ICMPv6EchoRequest(type=200, id=0x1234, seq=7, data=b"sixteen bytes it")
+                              if f.is6 else ICMP(type=13, id=0x1234, seq=7))
+    data = Raw(bytes(range(16)))
+    later = f.ip(src, dst) / IPv6ExtHdrFragment(nh=17, offset=185, id=5) / data if f.is6 else \
+        f.ip(src, dst, proto=17, flags=0, frag=185) / data
+    return [bytes(query), bytes(later)]
+
+
+@case("I1", "about packets without ports, in and out by a static rule")
+def static_portless(t):
+    if not t.xfwd:
+        raise Skip("nft lets them pass as they are")
+    f = t.f
+    one_to_one(t)
+    for inside, outside in zip(portless(f, f.server, f.client), portless(f, f.server, f.pool1)):
+        t.translated_error(t.client, f.error(f.client, f.server, "ttl", inside),
+                           t.server, f.error(f.pool1, f.server, "ttl", outside))
+    for inside, outside in zip(portless(f, f.client, f.server), portless(f, f.pool1, f.server)):
+        t.translated_error(t.server, f.error(f.server, f.pool1, "ttl", outside),
+                           t.client, f.error(f.server, f.client, "ttl", inside))
+
+
+def quench(f, src, dst, quoted):
+    return f.ip(src, dst, flags=0) / ICMP(type=4) / Raw(quoted)
+
+
+def redirect(f, src, dst, quoted):
+    return f.ip(src, dst, flags=0) / ICMP(type=5, code=1, gw=f.inner_router) / Raw(quoted)
+
+
+@case("I1", "a source quench, as any error", families=(4,))
+def source_quench(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    sent = f.udp(f.client, f.server, port, 53)
+    seen = t.out(sent)
+    t.translated_error(t.server, quench(f, f.server, f.edge_out, f.quote(seen, 8, seen)),
+                       t.client, quench(f, f.server, f.client, f.quote(sent, 8, seen)))
+    one_to_one(t)
+    sent = f.udp(f.server, f.pool1, port, 53)
+    seen = t.forward(t.server, sent, t.client, dst=f.client)
+    t.translated_error(t.client, quench(f, f.client, f.server, f.quote(seen, 8, seen)),
+                       t.server, quench(f, f.pool1, f.server, f.quote(sent, 8, seen)))
+
+
+@case("I2", "a redirect, which names a router that only its sender knows: dropped", families=(4,))
+def redirects(t):
+    f, port = t.f, t.port()
+    t.masquerade()
+    seen = t.out(f.udp(f.client, f.server, port, 53))
+    t.blocked(t.server, redirect(f, f.server, f.edge_out, f.quote(seen, 8, seen)), t.client)
+    one_to_one(t)
+    seen = t.forward(t.server, f.udp(f.server, f.pool1, port, 53), t.client, dst=f.client)
+    t.blocked(t.client, redirect(f, f.client, f.server, f.quote(seen, 8, seen)), t.server)
+    t.blocked(t.inner_router, redirect(f, f.inner_router, f.server, f.quote(seen, 8, seen)),
+              t.server)
+
+
+@case("I2", "about what no static rule translates: dropped, and counted")
+def static_unknown(t):
+    if not t.xfwd:
+        raise Skip("nft lets them pass as they are")
+    f = t.f
+    one_to_one(t)
+    t.blocked(t.client, f.error(f.client, f.server, "ttl", f.quote(f.udp(f.server, f.inner, 53, 53))),
+              t.server)
+    t.blocked(t.client, f.error(f.client, f.server, "ttl", b"\0" * f.header), t.server)
+    t.blocked(t.server, f.error(f.server, f.pool1, "ttl", f.quote(f.udp(f.client, f.server, 53, 53))),
+              t.client)
+    t.counted("stray_dropped", 2)
 
 
 @case("I1", "about a connection of which both ends are translated")
