@@ -219,7 +219,11 @@ static __always_inline void quote_rewrite_transport(struct icmp_quote *q, const 
 		quote_checksum(q, 16, both, 0);
 		break;
 	case IPPROTO_UDP:
+	case IPPROTO_UDPLITE:
 		quote_checksum(q, 6, both, 1);
+		break;
+	case IPPROTO_DCCP:
+		quote_checksum(q, 6, both, 0);
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:

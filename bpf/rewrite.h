@@ -135,6 +135,40 @@ __attribute__((noinline)) int rewrite_sctp_tc(struct __sk_buff *skb, __u32 at, _
 	return bpf_skb_store_bytes(skb, at, &head, sizeof(head), BPF_F_RECOMPUTE_CSUM);
 }
 
+/*
+ * UDP-Lite and DCCP have no flows here, and so keep their ports; but their checksums, which are where
+ * UDP has its own, cover the addresses, which static rules change. Functions of their own to the verifier.
+ */
+static __always_inline int checksum_is_of_addresses(__u8 proto)
+{
+	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+}
+
+__attribute__((noinline)) int rewrite_other_xdp(struct xdp_md *xdp, __u32 at, __u32 proto,
+						__u32 delta)
+{
+	struct udphdr *udp = (void *)(long)xdp->data + (at & 127);
+
+	if (!checksum_is_of_addresses(proto))
+		return 0;
+	if ((void *)(udp + 1) > (void *)(long)xdp->data_end)
+		return -1;
+	udp->check = proto == IPPROTO_UDPLITE ? csum_replace_udp(udp->check, delta)
+					      : csum_replace(udp->check, delta);
+	return 0;
+}
+
+__attribute__((noinline)) int rewrite_other_tc(struct __sk_buff *skb, __u32 at, __u32 proto,
+					       __u32 delta)
+{
+	__u64 mangled = proto == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
+
+	if (!checksum_is_of_addresses(proto))
+		return 0;
+	return bpf_l4_csum_replace(skb, at + __builtin_offsetof(struct udphdr, check), 0, delta,
+				   BPF_F_PSEUDO_HDR | mangled);
+}
+
 static __always_inline __u32 ports_word(const struct flow *f)
 {
 	__be16 pair[2] = { f->sport, f->dport };
@@ -179,6 +213,9 @@ static __always_inline int rewrite_transport_xdp(const struct packet *p, const s
 			packet_is_ip4(p) ? csum_delta_none(csum_fold(port_delta)) : both);
 	} else if (p->tuple.proto == IPPROTO_SCTP) {
 		return rewrite_sctp_xdp(p, ports_word(f));
+	} else {
+		return rewrite_other_xdp(packet_xdp(p), p->l4_offset, p->tuple.proto,
+					 f->addr_delta);
 	}
 	return 0;
 }
@@ -213,7 +250,7 @@ static __always_inline int rewrite_transport_skb(const struct packet *p, const s
 	} else if (p->tuple.proto == IPPROTO_SCTP) {
 		return rewrite_sctp_tc(skb, at, ports_word(f), sctp_length(p));
 	} else {
-		return 0;
+		return rewrite_other_tc(skb, at, p->tuple.proto, f->addr_delta);
 	}
 	err = bpf_skb_store_bytes(skb, at, pair, sizeof(pair), 0);
 	if (!err)

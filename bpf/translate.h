@@ -41,7 +41,7 @@ static __always_inline int address_is_no_source(const __be32 addr[4], enum famil
 	       address_is_multicast(addr, family);
 }
 
-/* Protocols whose checksum covers the addresses, but which the rewriter does not know. */
+/* Protocols whose ports the rewriter does not know: no flow can be made for them. */
 static __always_inline int protocol_is_unsupported(__u8 proto)
 {
 	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Headers and checksums: C, L."""
-from scapy.layers.inet import IPOption_NOP, IPOption_Security, TCP, UDP
+import socket
+import struct
 
-from cases import case
+from scapy.layers.inet import IPOption_NOP, IPOption_Security, TCP, UDP
+from scapy.packet import Raw
+
+from cases import Skip, case
 from net import veths_tell
-from packets import broken, layer4, rewritten
+from packets import aged, broken, layer4, ones_sum, rewritten
 
 
 def dnat(t, proto="udp"):
@@ -68,6 +72,37 @@ def arrives_as_ones(t):
         t.check(sent[f.header + 6:f.header + 8] == b"\xff\xff", f"the test is wrong: {sent.hex()}")
         t.out(packet)
         t.back(with_sum(f.udp(f.server, f.edge_out, 53, port), lambda p: p, 0xFFFF))
+
+
+def summed(f, proto, src, dst, word):
+    """UDP-Lite (136) or DCCP (33), with a checksum of the addresses and of all that follows."""
+    kind = socket.AF_INET6 if f.is6 else socket.AF_INET
+    begin, end = struct.pack("!HHH", 4000, 53, 0 if proto == 136 else 4 << 8), word * 8
+    pseudo = socket.inet_pton(kind, src) + socket.inet_pton(kind, dst)
+    pseudo += struct.pack("!II", len(begin) + 2 + len(end), proto)
+    sum_ = ~ones_sum(pseudo + begin + end) & 0xFFFF
+    if proto == 136 and not sum_:
+        sum_ = 0xFFFF
+    return f.ip(src, dst, **{"nh" if f.is6 else "proto": proto}) / Raw(
+        begin + struct.pack("!H", sum_) + end)
+
+
+@case("C1", "UDP-Lite's and DCCP's follow the addresses that a static rule changes")
+def other_checksums(t):
+    if not t.xfwd:
+        raise Skip("newer kernels' nft does not know them")
+    f = t.f
+    t.one_to_one()
+    for proto in (136, 33):
+        for word in (b"data", b"\0\0\0\0"):
+            sent, wanted = (summed(f, proto, f.client, f.server, word),
+                            summed(f, proto, f.pool1, f.server, word))
+            t.equal(t.one(t.exchange(t.client, sent), t.server), aged(wanted), t.server)
+            sent, wanted = (summed(f, proto, f.server, f.pool1, word),
+                            summed(f, proto, f.server, f.client, word))
+            t.equal(t.one(t.exchange(t.server, sent), t.client), aged(wanted), t.client)
+            t.translated_error(t.client, f.error(f.client, f.server, "port", bytes(aged(wanted))),
+                               t.server, f.error(f.pool1, f.server, "port", bytes(aged(sent))))
 
 
 @case("C1", "a TCP checksum that computes to 0 is sent as 0")

@@ -88,13 +88,6 @@ for KIND in ("UDP", "TCP", "echo"):
             about_reply(t, kind, octets)
 
 
-def one_to_one(t, *more):
-    f, ip = t.f, "ip6" if t.f.is6 else "ip"
-    t.load(f"static eth0 {f.pool1} <-> {f.client}", *more,
-           nft=[f"prerouting iifname eth0 {ip} daddr {f.pool1} dnat {ip} to {f.client}",
-                f"postrouting oifname eth0 {ip} saddr {f.client} snat {ip} to {f.pool1}"])
-
-
 def about_static(t, seen_router):
     """Errors from the host, and from a router before it, about what came to it."""
     f = t.f
@@ -113,7 +106,7 @@ def about_static(t, seen_router):
 
 @case("I1", "from inside, about what came by a static rule")
 def static_from_inside(t):
-    one_to_one(t)
+    t.one_to_one()
     about_static(t, t.f.pool1)
 
 
@@ -121,14 +114,14 @@ def static_from_inside(t):
 def static_router(t):
     if not t.xfwd:
         raise Skip("nft takes the host's address")
-    one_to_one(t, f"static eth0 {t.f.pool4} <-> {t.f.inner_router}")
+    t.one_to_one(f"static eth0 {t.f.pool4} <-> {t.f.inner_router}")
     about_static(t, t.f.pool4)
 
 
 @case("I1", "from outside, about what left by a static rule")
 def static_from_outside(t):
     f = t.f
-    one_to_one(t)
+    t.one_to_one()
     for kind in ("UDP", "TCP", "echo"):
         sent = kinds(f, t.port())[kind](f.client, f.server)
         seen = t.forward(t.client, sent, t.server, src=f.pool1)
@@ -152,7 +145,7 @@ def static_portless(t):
     if not t.xfwd:
         raise Skip("nft lets them pass as they are")
     f = t.f
-    one_to_one(t)
+    t.one_to_one()
     for inside, outside in zip(portless(f, f.server, f.client), portless(f, f.server, f.pool1)):
         t.translated_error(t.client, f.error(f.client, f.server, "ttl", inside),
                            t.server, f.error(f.pool1, f.server, "ttl", outside))
@@ -177,7 +170,7 @@ def source_quench(t):
     seen = t.out(sent)
     t.translated_error(t.server, quench(f, f.server, f.edge_out, f.quote(seen, 8, seen)),
                        t.client, quench(f, f.server, f.client, f.quote(sent, 8, seen)))
-    one_to_one(t)
+    t.one_to_one()
     sent = f.udp(f.server, f.pool1, port, 53)
     seen = t.forward(t.server, sent, t.client, dst=f.client)
     t.translated_error(t.client, quench(f, f.client, f.server, f.quote(seen, 8, seen)),
@@ -190,7 +183,7 @@ def redirects(t):
     t.masquerade()
     seen = t.out(f.udp(f.client, f.server, port, 53))
     t.blocked(t.server, redirect(f, f.server, f.edge_out, f.quote(seen, 8, seen)), t.client)
-    one_to_one(t)
+    t.one_to_one()
     seen = t.forward(t.server, f.udp(f.server, f.pool1, port, 53), t.client, dst=f.client)
     t.blocked(t.client, redirect(f, f.client, f.server, f.quote(seen, 8, seen)), t.server)
     t.blocked(t.inner_router, redirect(f, f.inner_router, f.server, f.quote(seen, 8, seen)),
@@ -202,7 +195,7 @@ def static_unknown(t):
     if not t.xfwd:
         raise Skip("nft lets them pass as they are")
     f = t.f
-    one_to_one(t)
+    t.one_to_one()
     t.blocked(t.client, f.error(f.client, f.server, "ttl", f.quote(f.udp(f.server, f.inner, 53, 53))),
               t.server)
     t.blocked(t.client, f.error(f.client, f.server, "ttl", b"\0" * f.header), t.server)

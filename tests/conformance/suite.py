@@ -98,6 +98,12 @@ class Test:
         family = "ipv6 " if self.f.is6 else ""
         self.load(" ".join([f"masquerade out eth0 {family}from {self.f.innet}", *options]), **more)
 
+    def one_to_one(self, *more):
+        f, ip = self.f, "ip6" if self.f.is6 else "ip"
+        self.load(f"static eth0 {f.pool1} <-> {f.client}", *more,
+                  nft=[f"prerouting iifname eth0 {ip} daddr {f.pool1} dnat {ip} to {f.client}",
+                       f"postrouting oifname eth0 {ip} saddr {f.client} snat {ip} to {f.pool1}"])
+
     @property
     def xfwd(self):
         return self.edge.against == "xfwd"
