@@ -65,6 +65,29 @@ static __always_inline struct fragment *fragment_find(const struct request *r,
 	return known && packet_now(&r->p) - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
 }
 
+/* Of the datagram: what its first fragment says, and where it was for if that was changed here. */
+static __always_inline int fragment_note(const struct request *r, struct fragment_room *room,
+					 __be32 daddr)
+{
+	__builtin_memset(&room->fragment, 0, sizeof(room->fragment));
+	room->fragment.sport = r->p.tuple.sport;
+	room->fragment.dport = r->p.tuple.dport;
+	room->fragment.seen = packet_now(&r->p);
+	room->fragment.daddr = daddr;
+	room->fragment.has_ports = !!(r->p.shape & PACKET_PORTS);
+	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
+}
+
+/* The same to a later one. Without ports it goes on like the first, which had none. */
+static __always_inline void fragment_tell(struct request *r, const struct fragment *known)
+{
+	if (!known->has_ports)
+		return;
+	r->p.tuple.sport = known->sport;
+	r->p.tuple.dport = known->dport;
+	r->p.shape |= PACKET_PORTS;
+}
+
 /* Keeps a frame that came too soon. VERDICT_HELD, or VERDICT_CONTINUE where there is no room for it. */
 static __always_inline enum verdict fragment_hold(struct __sk_buff *skb, const struct request *r,
 						  struct fragment_room *room)
@@ -136,13 +159,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 	if (!room)
 		return VERDICT_DROP_ERROR;
 	if (!(r->p.shape & PACKET_NO_L4)) {
-		if (!(r->p.shape & PACKET_PORTS))
-			return VERDICT_CONTINUE;
-		__builtin_memset(&room->fragment, 0, sizeof(room->fragment));
-		room->fragment.sport = r->p.tuple.sport;
-		room->fragment.dport = r->p.tuple.dport;
-		room->fragment.seen = packet_now(&r->p);
-		bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
+		fragment_note(r, room, 0);
 		return r->p.hook == HOOK_TC_INGRESS ? fragment_release(skb, room)
 						    : VERDICT_CONTINUE;
 	}
@@ -150,9 +167,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 	if (!known)
 		return r->p.hook == HOOK_TC_INGRESS ? fragment_hold(skb, r, room)
 						    : VERDICT_CONTINUE;
-	r->p.tuple.sport = known->sport;
-	r->p.tuple.dport = known->dport;
-	r->p.shape |= PACKET_PORTS;
+	fragment_tell(r, known);
 	return VERDICT_CONTINUE;
 }
 
@@ -172,11 +187,7 @@ __attribute__((noinline)) int fragment_note_half(struct __sk_buff *skb, __be32 n
 	if (!room)
 		return -1;
 	room->key.datagram.daddr[0] = new_daddr;
-	room->fragment.sport = r->p.tuple.sport;
-	room->fragment.dport = r->p.tuple.dport;
-	room->fragment.seen = packet_now(&r->p);
-	room->fragment.daddr = r->p.tuple.daddr[0];
-	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
+	return fragment_note(r, room, r->p.tuple.daddr[0]);
 }
 
 /* Going out: the tuple as it came in. 0, or -1 where nothing is known of it. */
@@ -195,9 +206,7 @@ __attribute__((noinline)) int fragment_recall_half(struct __sk_buff *skb)
 	if (!known || !known->daddr)
 		return -1;
 	r->p.tuple.daddr[0] = known->daddr;
-	r->p.tuple.sport = known->sport;
-	r->p.tuple.dport = known->dport;
-	r->p.shape |= PACKET_PORTS;
+	fragment_tell(r, known);
 	return 0;
 }
 

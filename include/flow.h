@@ -112,6 +112,8 @@ struct fragment {
 	__be16 dport;
 	__u32 seen; /* jiffies */
 	__be32 daddr; /* IPv4: where it was for, before this host changed that to have it fragmented */
+	__u8 has_ports; /* the first fragment does */
+	__u8 pad[3];
 };
 
 /*
@@ -259,7 +261,7 @@ _Static_assert(sizeof(struct flow4) == 48, "no hidden padding");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct flow6) == 80, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
-_Static_assert(sizeof(struct fragment) == 12, "no hidden padding");
+_Static_assert(sizeof(struct fragment) == 16, "no hidden padding");
 _Static_assert(sizeof(struct held_key) == 44, "no hidden padding");
 
 #endif

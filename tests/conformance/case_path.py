@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packets larger than the way ahead, and fragments: P."""
-from scapy.layers.inet import IP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+from scapy.layers.inet import ICMP, IP
+from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
 from scapy.packet import Raw
 
 from cases import case
@@ -285,3 +285,16 @@ def fragments_interleaved(t):
         _, payload = reassembled(t, [x for x in frames if x.ether.dst == host.mac], host)
         t.check(payload == bytes(rewritten(packet, src=f.edge_out))[f.header:],
                 f"for {host.name}: {payload.hex()}")
+
+
+@case("P3", "under no rule, and without ports in the first: all go on as they came, in any order")
+def fragments_portless(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 53)}")
+    packets = [(f.ip(f.server, f.client, nh=58) / ICMPv6Unknown(type=200) / Raw(HUGE), 1000)] \
+        if f.is6 else [(f.ip(f.server, f.client, flags=0) / ICMP(type=42) / Raw(HUGE), 1000),
+                       (f.tcp(f.server, f.client, port, 80, "S", b"x" * 40), 16)]
+    for packet, size in packets:
+        pieces = fragments(packet, size)
+        for ident, order in enumerate(orders(len(pieces)).values(), port):
+            arrives(t, t.server, fragments(packet, size, ident), t.client, packet, order=order)

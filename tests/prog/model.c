@@ -354,13 +354,14 @@ static struct model_flow *packet_flow(struct walk *w, int *direction)
 	struct model_flow *flow;
 	struct model *m = w->m;
 
-	if (w->p.fragment && w->p.has_ports && m->fragment_count < MODEL_FLOWS) {
+	if (w->p.fragment && !w->p.later && m->fragment_count < MODEL_FLOWS) {
 		/* the newest counts */
 		memmove(m->fragments + 1, m->fragments,
 			m->fragment_count++ * sizeof(m->fragments[0]));
-		m->fragments[0] = (struct model_fragment){ w->p.tuple, w->p.id };
+		m->fragments[0] = (struct model_fragment){ w->p.tuple, w->p.id, w->p.has_ports };
 	}
 	if (w->p.later) {
+		w->held = w->place.program == TC_INGRESS && w->in->length <= HELD_FRAME;
 		for (size_t i = 0; i < m->fragment_count; i++) {
 			struct model_fragment *f = &m->fragments[i];
 
@@ -368,12 +369,12 @@ static struct model_flow *packet_flow(struct walk *w, int *direction)
 			    f->tuple.daddr != w->p.tuple.daddr ||
 			    f->tuple.proto != w->p.tuple.proto)
 				continue;
-			w->p.tuple = f->tuple;
-			w->p.has_ports = true;
+			w->held = false;
+			w->p.has_ports = f->has_ports;
+			if (f->has_ports)
+				w->p.tuple = f->tuple;
 			break;
 		}
-		w->held = !w->p.has_ports && w->place.program == TC_INGRESS &&
-			  w->in->length <= HELD_FRAME;
 	}
 	flow = w->p.has_ports ? find_flow(m, &w->p.tuple, direction) : NULL;
 	if (flow && !*direction && w->p.tuple.proto == IPPROTO_TCP && w->p.begins &&

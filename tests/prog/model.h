@@ -31,6 +31,7 @@ struct model_flow {
 struct model_fragment {
 	struct tuple tuple; /* with the ports */
 	uint16_t id;
+	bool has_ports;
 };
 
 struct model_counter {
