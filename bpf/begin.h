@@ -7,6 +7,7 @@
 #ifndef XFWD_BEGIN_H
 #define XFWD_BEGIN_H
 
+#include "extension.h"
 #include "inbound.h"
 
 /* Does a rule translate what would answer a packet? */
@@ -257,14 +258,30 @@ static __always_inline enum verdict begin_ingress(void *ctx, struct request *r, 
 	}
 }
 
-/* Its ports are unknown, and a source-NAT rule of its family asks for some: it may have to stay. */
+/* Has the interface any rule of IPv6, and so perhaps one for the protocol that was not found? */
+static __always_inline int protocol_may_be_covered(const struct packet *p)
+{
+	const struct ruleset *set = ruleset_get(p->generation & 1);
+
+	return set && set->mask_count[STAGE_OUT][FAMILY_IP6] &&
+	       set->interfaces[STAGE_OUT] & RULESET_INTERFACE(p->ifindex);
+}
+
+/*
+ * Its ports are unknown, and a source-NAT rule of its family asks for some, or even its protocol is:
+ * it may have to stay.
+ */
 static __always_inline int may_be_covered(const struct request *r)
 {
 	const struct packet *p = &r->p;
 	__u32 ports_out = packet_is_ip4(p) ? SETTING_PORTS_OUT4 : SETTING_PORTS_OUT6;
 
-	return p->shape & (PACKET_NO_L4 | PACKET_BAD_L4) &&
-	       !(p->shape & (PACKET_PORTS | PACKET_LOCAL)) && r->setting_flags & ports_out;
+	if (!(p->shape & (PACKET_NO_L4 | PACKET_BAD_L4)) ||
+	    p->shape & (PACKET_PORTS | PACKET_LOCAL))
+		return 0;
+	if (!packet_is_ip4(p) && extension_is(p->tuple.proto))
+		return protocol_may_be_covered(p);
+	return r->setting_flags & ports_out;
 }
 
 /*

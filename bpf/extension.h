@@ -7,19 +7,20 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#define EXTENSION_HOP_BY_HOP  0
-#define EXTENSION_ROUTING     43
-#define EXTENSION_FRAGMENT    44
-#define EXTENSION_DESTINATION 60
-#define EXTENSION_MOBILITY    135
+#define EXTENSION_HOP_BY_HOP     0
+#define EXTENSION_ROUTING        43
+#define EXTENSION_FRAGMENT       44
+#define EXTENSION_AUTHENTICATION 51
+#define EXTENSION_DESTINATION    60
+#define EXTENSION_MOBILITY       135
 
 /* More than any sane packet has, and farther. All ones: it serves as a mask. */
-#define EXTENSIONS_MAX        8
-#define EXTENSIONS_OFFSET_MAX 511
+#define EXTENSIONS_MAX           8
+#define EXTENSIONS_OFFSET_MAX    511
 
 /* The fragment header's offset, and what else that word has. */
-#define IP6_OFFSET            0xfff8
-#define IP6_MORE              0x0001
+#define IP6_OFFSET               0xfff8
+#define IP6_MORE                 0x0001
 
 struct extensions {
 	__u32 offset; /* in: of the first header; out: of the transport header */
@@ -32,8 +33,16 @@ struct extensions {
 static __always_inline int extension_is(__u8 type)
 {
 	return type == EXTENSION_HOP_BY_HOP || type == EXTENSION_ROUTING ||
-	       type == EXTENSION_FRAGMENT || type == EXTENSION_DESTINATION ||
-	       type == EXTENSION_MOBILITY;
+	       type == EXTENSION_FRAGMENT || type == EXTENSION_AUTHENTICATION ||
+	       type == EXTENSION_DESTINATION || type == EXTENSION_MOBILITY;
+}
+
+/* In bytes, from what the header's second byte says. */
+static __always_inline __u32 extension_length(__u8 type, __u8 units)
+{
+	if (type == EXTENSION_FRAGMENT)
+		return 8;
+	return type == EXTENSION_AUTHENTICATION ? 4 * (units + 2U) : 8 * (units + 1U);
 }
 
 /* 0; -1 where the chain is cut short or too long. A function of its own to the verifier. */
@@ -50,18 +59,15 @@ __attribute__((noinline)) int extensions_read(struct __sk_buff *skb, struct exte
 			return offset <= EXTENSIONS_OFFSET_MAX ? 0 : -1;
 		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
 			return -1;
+		x->offset = offset + extension_length(x->next, header[1]);
 		if (x->next == EXTENSION_FRAGMENT) {
 			__builtin_memcpy(&x->fragment, header + 2, sizeof(x->fragment));
 			__builtin_memcpy(&x->id, header + 4, sizeof(x->id));
 			x->fragment &= bpf_htons(IP6_OFFSET | IP6_MORE);
-			x->offset = offset + sizeof(header);
-			x->next = header[0];
-			if (x->fragment & bpf_htons(IP6_OFFSET))
-				return x->offset <= EXTENSIONS_OFFSET_MAX ? 0 : -1;
-			continue;
 		}
-		x->offset = offset + 8 * (header[1] + 1U);
 		x->next = header[0];
+		if (x->fragment & bpf_htons(IP6_OFFSET))
+			return x->offset <= EXTENSIONS_OFFSET_MAX ? 0 : -1;
 	}
 	return -1;
 }

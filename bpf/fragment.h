@@ -24,7 +24,7 @@ static __always_inline void fragment_key(struct __sk_buff *skb, const struct req
 		bpf_skb_load_bytes(skb, p->l3_offset + __builtin_offsetof(struct iphdr, id), &id,
 				   sizeof(id));
 	key->id = packet_is_ip4(p) ? id : r->fragment_id;
-	key->proto = p->tuple.proto;
+	key->proto = packet_is_ip4(p) ? p->tuple.proto : 0;
 	key->family = p->tuple.family;
 }
 
@@ -74,6 +74,7 @@ static __always_inline int fragment_note(const struct request *r, struct fragmen
 	room->fragment.dport = r->p.tuple.dport;
 	room->fragment.seen = packet_now(&r->p);
 	room->fragment.daddr = daddr;
+	room->fragment.proto = r->p.tuple.proto;
 	room->fragment.has_ports = !!(r->p.shape & PACKET_PORTS);
 	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
 }
@@ -81,6 +82,7 @@ static __always_inline int fragment_note(const struct request *r, struct fragmen
 /* The same to a later one. Without ports it goes on like the first, which had none. */
 static __always_inline void fragment_tell(struct request *r, const struct fragment *known)
 {
+	r->p.tuple.proto = known->proto;
 	if (!known->has_ports)
 		return;
 	r->p.tuple.sport = known->sport;

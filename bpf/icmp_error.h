@@ -136,7 +136,7 @@ static __always_inline int quote_ip6(struct icmp_quote *q, struct flow_key *tupl
 
 		if (next == EXTENSION_FRAGMENT && (header[2] || header[3] & 0xf8))
 			break;
-		at += next == EXTENSION_FRAGMENT ? 8 : 8 * (header[1] + 1U);
+		at += extension_length(next, header[1]);
 		next = header[0];
 		if (at > QUOTE_HEAD - 24)
 			break;

@@ -308,17 +308,15 @@ static __always_inline enum verdict parse_ip4(struct packet *p)
 	return VERDICT_CONTINUE;
 }
 
-/* tc only: the transport header behind extension headers. */
+/*
+ * tc only: the transport header behind extension headers. The protocol stays that of one of them where
+ * it is not found.
+ */
 static __always_inline void parse_extended(struct packet *p)
 {
 	struct extensions x = { .offset = p->l4_offset, .next = p->tuple.proto };
+	int err = extensions_read(packet_skb(p), &x);
 
-	if (extensions_read(packet_skb(p), &x) || x.offset > p->l3_offset + p->l3_length) {
-		p->shape |= PACKET_BAD_L4;
-		return;
-	}
-	p->l4_offset = x.offset;
-	p->tuple.proto = x.next;
 	if (x.fragment) {
 		struct request *r = request_get();
 
@@ -328,6 +326,13 @@ static __always_inline void parse_extended(struct packet *p)
 	}
 	if (x.fragment & bpf_htons(IP6_OFFSET))
 		p->shape |= PACKET_NO_L4;
+	VERIFIER_FORGET(p, p->shape);
+	if (err || x.offset > p->l3_offset + p->l3_length) {
+		p->shape |= PACKET_BAD_L4;
+		return;
+	}
+	p->l4_offset = x.offset;
+	p->tuple.proto = x.next;
 	packet_pull(p, x.offset + PARSE_L4_LENGTH);
 }
 

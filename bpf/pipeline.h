@@ -27,6 +27,7 @@ static __always_inline enum verdict flow_fragment(struct packet *p)
 	if (!r)
 		return VERDICT_DROP_ERROR;
 	verdict = fragment_admit(packet_skb(p));
+	p->tuple.proto = r->p.tuple.proto;
 	p->tuple.sport = r->p.tuple.sport;
 	p->tuple.dport = r->p.tuple.dport;
 	p->shape = r->p.shape;

@@ -97,12 +97,15 @@ struct flow6 {
 	struct flow_halves halves;
 };
 
-/* The ports of a datagram whose first fragment was seen (RFC 791: id is unique per src, dst, proto). */
+/*
+ * The ports of a datagram whose first fragment was seen. An id is unique for addresses and protocol
+ * (RFC 791); of IPv6 for addresses alone, as there a later fragment need not tell the protocol.
+ */
 struct fragment_key {
 	__be32 saddr[4];
 	__be32 daddr[4];
 	__be32 id; /* of IPv4, 16 bits */
-	__u8 proto;
+	__u8 proto; /* IPv4 */
 	__u8 family;
 	__u8 pad[2];
 };
@@ -112,8 +115,9 @@ struct fragment {
 	__be16 dport;
 	__u32 seen; /* jiffies */
 	__be32 daddr; /* IPv4: where it was for, before this host changed that to have it fragmented */
+	__u8 proto;
 	__u8 has_ports; /* the first fragment does */
-	__u8 pad[3];
+	__u8 pad[2];
 };
 
 /*

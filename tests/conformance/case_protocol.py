@@ -7,7 +7,7 @@ from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck
 from scapy.packet import Raw
 
-from case_path import fragments, reassembled
+from case_path import arrives, fragments, reassembled
 from cases import Skip, case
 from net import NARROW_MTU, ether, packet_socket, receive, run, sysctl, veths_tell
 from packets import ANY, ports, rewritten
@@ -326,6 +326,62 @@ def endless(t):
         packet = IPv6(src=f.client, dst=f.server, nh=60) / Raw(bytes(IPv6ExtHdrDestOpt(
             nh=17, options=[PadN(optdata=b"\0" * 12)]))[:length])
         t.blocked(t.client, packet, t.server)
+
+
+def authenticated(packet):
+    """With an authentication header where it has destination options of 24 bytes."""
+    data = bytearray(bytes(packet))
+    data[6], data[41] = 51, 24 // 4 - 2
+    return IPv6(bytes(data))
+
+
+@case("6x", "an authentication header: translated behind it, under a rule that names the protocol",
+      families=(6,))
+def authentication(t):
+    f, port = t.f, t.port()
+    t.load(f"masquerade out eth0 ipv6 udp from {f.innet}")
+    header = IPv6ExtHdrDestOpt(nh=17, options=[PadN(optdata=b"\0" * 20)])
+    packet = IPv6(src=f.client, dst=f.server) / header / UDP(sport=port, dport=53) / Raw(b"data")
+    back = IPv6(src=f.server, dst=f.edge_out) / header / UDP(sport=53, dport=port) / Raw(b"data")
+    for _ in range(2):
+        t.equal(t.one(t.exchange(t.client, authenticated(packet)), t.server),
+                authenticated(rewritten(packet, src=f.edge_out)), t.server)
+        t.equal(t.one(t.exchange(t.server, authenticated(back)), t.client),
+                authenticated(rewritten(back, dst=f.client)), t.client)
+
+
+@case("6x", "more headers than are looked past, or longer ones: nothing leaves with the inside "
+      "source under a rule that names the protocol", families=(6,))
+def unknown_protocol(t):
+    f, port = t.f, t.port()
+    t.load(f"masquerade out eth0 ipv6 udp from {f.innet}")
+    many = [IPv6ExtHdrDestOpt(nh=60, options=[PadN(optdata=b"\0" * 4)])] * 8
+    for chain in (many, [IPv6ExtHdrDestOpt(nh=60, options=[PadN(optdata=b"\0" * 250)] * 2)]):
+        packet = IPv6(src=f.client, dst=f.server)
+        for header in chain:
+            packet /= header
+        packet /= headers(17)["destination options"] / UDP(sport=port, dport=53) / Raw(b"data")
+        for piece in (packet, *fragments(packet, 64)):
+            frames = t.exchange(t.client, piece)
+            t.check(all(x.layer3().src == f.edge_out for x in t.comes_through(frames, t.server)),
+                    *frames)
+
+
+for WHERE in (("eth0", "eth1", "eth2"), ("eth0",)):
+
+    @case("6x", f"options that are in the fragments themselves, on {' and '.join(WHERE)}: "
+          "translated, or held back", families=(6,))
+    def options_in_fragments(t, where=WHERE):
+        f, port = t.f, t.port()
+        t.edge.interfaces = where
+        try:
+            t.load(f"masquerade out eth0 ipv6 udp from {f.innet}")
+            packet = IPv6(src=f.client, dst=f.server, nh=60) / \
+                headers(17)["destination options"] / UDP(sport=port, dport=53) / Raw(b"x" * 2500)
+            arrives(t, t.client, fragments(packet, ident=port), t.server, packet, src=f.edge_out)
+            t.blocked(t.client, fragments(packet, ident=port + 1)[1], t.server)
+        finally:
+            del t.edge.interfaces
 
 
 @case("6x", "UDP without a checksum: nothing leaves with the inside source", families=(6,))
