@@ -65,6 +65,12 @@ static __always_inline struct fragment *fragment_find(const struct request *r,
 	return known && packet_now(&r->p) - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
 }
 
+/* IPv4: so many bytes of the datagram's payload. */
+static __always_inline __u32 fragment_length(const struct packet *p)
+{
+	return p->l3_length - (p->l4_offset - p->l3_offset);
+}
+
 /* Of the datagram: what its first fragment says, and where it was for if that was changed here. */
 static __always_inline int fragment_note(const struct request *r, struct fragment_room *room,
 					 __be32 daddr)
@@ -75,6 +81,9 @@ static __always_inline int fragment_note(const struct request *r, struct fragmen
 	room->fragment.seen = packet_now(&r->p);
 	room->fragment.daddr = daddr;
 	room->fragment.proto = r->p.tuple.proto;
+	room->fragment.hook = r->p.hook;
+	room->fragment.ifindex = r->p.ifindex;
+	room->fragment.missing = -fragment_length(&r->p);
 	room->fragment.has_ports = !!(r->p.shape & PACKET_PORTS);
 	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
 }
@@ -88,6 +97,28 @@ static __always_inline void fragment_tell(struct request *r, const struct fragme
 	r->p.tuple.sport = known->sport;
 	r->p.tuple.dport = known->dport;
 	r->p.shape |= PACKET_PORTS;
+}
+
+/*
+ * A later fragment: with the last to pass, in whatever order, the datagram is forgotten, before its id
+ * is another's: IPv4's is of 16 bits (RFC 4963). The last in the datagram begins where the bytes of all
+ * others end, so it adds what they take away. They are counted in one place alone, which is where the
+ * first was seen last: a bridge and its port see the same ones, and so do both hooks.
+ */
+static __always_inline void fragment_count(struct __sk_buff *skb, const struct request *r,
+					   struct fragment_room *room, struct fragment *known)
+{
+	const struct packet *p = &r->p;
+	__be16 word;
+	__u32 by;
+
+	if (!packet_is_ip4(p) || known->hook != p->hook || known->ifindex != p->ifindex ||
+	    bpf_skb_load_bytes(skb, p->l3_offset + __builtin_offsetof(struct iphdr, frag_off),
+			       &word, sizeof(word)))
+		return;
+	by = word & bpf_htons(IP_MF) ? -fragment_length(p) : (bpf_ntohs(word) & IP_OFFSET) * 8U;
+	if (!(__sync_fetch_and_add(&known->missing, by) + by))
+		bpf_map_delete_elem(&fragments, &room->key.datagram);
 }
 
 /* Keeps a frame that came too soon. VERDICT_HELD, or VERDICT_CONTINUE where there is no room for it. */
@@ -170,6 +201,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 		return r->p.hook == HOOK_TC_INGRESS ? fragment_hold(skb, r, room)
 						    : VERDICT_CONTINUE;
 	fragment_tell(r, known);
+	fragment_count(skb, r, room, known);
 	return VERDICT_CONTINUE;
 }
 

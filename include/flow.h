@@ -117,7 +117,10 @@ struct fragment {
 	__be32 daddr; /* IPv4: where it was for, before this host changed that to have it fragmented */
 	__u8 proto;
 	__u8 has_ports; /* the first fragment does */
-	__u8 pad[2];
+	__u8 hook; /* where bytes are counted, with the interface */
+	__u8 pad;
+	__u32 ifindex;
+	__u32 missing; /* IPv4: 0 when all bytes have passed; see fragment_count() */
 };
 
 /*
@@ -265,7 +268,7 @@ _Static_assert(sizeof(struct flow4) == 48, "no hidden padding");
 _Static_assert(sizeof(struct flow_key) == 40, "no hidden padding");
 _Static_assert(sizeof(struct flow6) == 80, "no hidden padding");
 _Static_assert(sizeof(struct fragment_key) == 40, "no hidden padding");
-_Static_assert(sizeof(struct fragment) == 16, "no hidden padding");
+_Static_assert(sizeof(struct fragment) == 24, "no hidden padding");
 _Static_assert(sizeof(struct held_key) == 44, "no hidden padding");
 
 #endif

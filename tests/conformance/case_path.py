@@ -298,3 +298,16 @@ def fragments_portless(t):
         pieces = fragments(packet, size)
         for ident, order in enumerate(orders(len(pieces)).values(), port):
             arrives(t, t.server, fragments(packet, size, ident), t.client, packet, order=order)
+
+
+@case("P3", "another datagram with the id of one that has passed: its fragments wait for its own "
+      "first", families=(4,))
+def fragments_again(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth0 udp to {f.at(f.edge_out, 7000)} -> {f.at(f.client, 53)}",
+           f"dnat in eth0 udp to {f.at(f.edge_out, 7001)} -> {f.at(f.client2, 53)}")
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0]):
+        for dport, receiver in ((7000, t.client), (7001, t.client2)):
+            packet = f.udp(f.server, f.edge_out, port, dport, HUGE, flags=0)
+            arrives(t, t.server, fragments(packet, ident=port), receiver, packet, order=order,
+                    dst=getattr(f, receiver.name), dport=53)

@@ -19,7 +19,8 @@ struct parsed {
 	uint8_t tcp_flags;
 	uint16_t seq_high, ack_high; /* upper halves */
 	bool other_host; /* its link-layer destination is not this interface */
-	bool fragment, later, dont_fragment;
+	bool fragment, later, more, dont_fragment;
+	size_t part_at; /* of a fragment: in the whole datagram's payload */
 	bool error; /* an ICMP error */
 	bool has_ports; /* known, or the protocol has none */
 	bool begins; /* the packet of a kind that begins a flow */
@@ -185,6 +186,8 @@ static enum verdict parse(struct walk *w)
 	p->dont_fragment = word & IP_DONT;
 	p->fragment = word & 0x3fff;
 	p->later = word & 0x1fff;
+	p->more = word & IP_MORE;
+	p->part_at = (word & 0x1fff) * 8;
 	if (!p->later)
 		parse_transport(p, f->data + p->transport, f->length - p->transport);
 	return NO_VERDICT;
@@ -348,34 +351,61 @@ static void count_flow(const struct walk *w, const struct model_flow *flow)
 			w->m->counters[flow->rule[stage]].flows++;
 }
 
+static struct model_fragment *find_fragment(struct model *m, const struct parsed *p)
+{
+	for (size_t i = 0; i < m->fragment_count; i++) {
+		struct model_fragment *f = &m->fragments[i];
+
+		if (f->id == p->id && f->tuple.saddr == p->tuple.saddr &&
+		    f->tuple.daddr == p->tuple.daddr && f->tuple.proto == p->tuple.proto)
+			return f;
+	}
+	return NULL;
+}
+
+static void note_fragment(struct walk *w)
+{
+	struct model_fragment *f = find_fragment(w->m, &w->p);
+
+	if (!f && w->m->fragment_count < MODEL_FLOWS)
+		f = &w->m->fragments[w->m->fragment_count++];
+	if (f)
+		*f = (struct model_fragment){ .tuple = w->p.tuple,
+					      .id = w->p.id,
+					      .has_ports = w->p.has_ports,
+					      .place = w->place,
+					      .missing = -w->p.transport_length };
+}
+
+/* What the first had is a later one's, too; with the last of all the datagram is forgotten. */
+static void recall_fragment(struct walk *w)
+{
+	struct model_fragment *f = find_fragment(w->m, &w->p);
+
+	if (!f) {
+		w->held = w->place.program == TC_INGRESS && w->in->length <= HELD_FRAME;
+		return;
+	}
+	w->p.has_ports = f->has_ports;
+	if (f->has_ports)
+		w->p.tuple = f->tuple;
+	if (f->place.program != w->place.program || f->place.iface != w->place.iface)
+		return;
+	f->missing += w->p.more ? -w->p.transport_length : w->p.part_at;
+	if (!f->missing)
+		*f = w->m->fragments[--w->m->fragment_count];
+}
+
 /* The flow that the packet belongs to; a connection that it opens anew begins again. */
 static struct model_flow *packet_flow(struct walk *w, int *direction)
 {
 	struct model_flow *flow;
 	struct model *m = w->m;
 
-	if (w->p.fragment && !w->p.later && m->fragment_count < MODEL_FLOWS) {
-		/* the newest counts */
-		memmove(m->fragments + 1, m->fragments,
-			m->fragment_count++ * sizeof(m->fragments[0]));
-		m->fragments[0] = (struct model_fragment){ w->p.tuple, w->p.id, w->p.has_ports };
-	}
-	if (w->p.later) {
-		w->held = w->place.program == TC_INGRESS && w->in->length <= HELD_FRAME;
-		for (size_t i = 0; i < m->fragment_count; i++) {
-			struct model_fragment *f = &m->fragments[i];
-
-			if (f->id != w->p.id || f->tuple.saddr != w->p.tuple.saddr ||
-			    f->tuple.daddr != w->p.tuple.daddr ||
-			    f->tuple.proto != w->p.tuple.proto)
-				continue;
-			w->held = false;
-			w->p.has_ports = f->has_ports;
-			if (f->has_ports)
-				w->p.tuple = f->tuple;
-			break;
-		}
-	}
+	if (w->p.fragment && !w->p.later)
+		note_fragment(w);
+	else if (w->p.later)
+		recall_fragment(w);
 	flow = w->p.has_ports ? find_flow(m, &w->p.tuple, direction) : NULL;
 	if (flow && !*direction && w->p.tuple.proto == IPPROTO_TCP && w->p.begins &&
 	    connection_closed(flow)) {

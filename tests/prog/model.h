@@ -32,6 +32,8 @@ struct model_fragment {
 	struct tuple tuple; /* with the ports */
 	uint16_t id;
 	bool has_ports;
+	struct place place; /* where its bytes are counted */
+	size_t missing; /* 0 when all of them have passed */
 };
 
 struct model_counter {
