@@ -156,13 +156,21 @@ static __always_inline void parse_icmp4(struct packet *p, struct icmphdr *icmp)
 #define ICMPV6_LINK_TYPES \
 	(0xfcULL << 0 | 3ULL << 8 | 7ULL << (141 - 128) | 3ULL << (148 - 128) | 7ULL << (151 - 128))
 
+/* Its hop limit is what its sender gave it: no router, as this host may be one, has lowered it. */
+static __always_inline int hop_limit_is_unused(const struct packet *p)
+{
+	if (p->ttl == 255)
+		return 1;
+	return p->ttl == 1 && (p->hook != HOOK_TC_EGRESS || !packet_skb(p)->ingress_ifindex);
+}
+
 static __always_inline void parse_icmp6(struct packet *p, struct icmphdr *icmp)
 {
 	if (icmp->type == ICMPV6_ECHO_REQUEST || icmp->type == ICMPV6_ECHO_REPLY)
 		parse_echo(p, icmp, icmp->type == ICMPV6_ECHO_REQUEST);
 	else if (icmp->type >= ICMPV6_DEST_UNREACH && icmp->type <= ICMPV6_PARAMPROB)
 		p->shape |= PACKET_ICMP_ERROR;
-	else if ((p->ttl == 255 || p->ttl == 1) && icmp->type >= 128 && icmp->type < 128 + 64 &&
+	else if (hop_limit_is_unused(p) && icmp->type >= 128 && icmp->type < 128 + 64 &&
 		 ICMPV6_LINK_TYPES >> (icmp->type - 128) & 1)
 		p->shape |= PACKET_LINK_ONLY;
 }

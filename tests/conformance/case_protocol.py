@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """VLAN tags, what only IPv6 has, and SCTP: V1, 6x, K1."""
 from scapy.layers.inet import TCP, UDP
-from scapy.layers.inet6 import (HBHOptUnknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment,
-                                IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN)
+from scapy.layers.inet6 import (HBHOptUnknown, ICMPv6Unknown, IPv6, IPv6ExtHdrDestOpt,
+                                IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting, PadN)
 from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData, SCTPChunkInit, SCTPChunkInitAck
 from scapy.packet import Raw
@@ -443,6 +443,17 @@ def link_local(t):
            nft=["postrouting oifname eth0 meta nfproto ipv6 masquerade"])
     t.blocked(t.client, f.udp("fe80::2", f.server, port, 53), t.server)
     t.blocked(t.server, f.udp("fe80::99", f.edge_out, port, 53), t.client)
+
+
+@case("6x", "what belongs to one link, but is routed: nothing leaves with the inside source",
+      families=(6,))
+def off_link(t):
+    f = t.f
+    t.masquerade()
+    for kind in (131, 135, 148, 152):
+        for ttl in (1, 2, 3, 64, 255):
+            packet = f.ip(f.client, f.server, ttl, nh=58) / ICMPv6Unknown(type=kind) / Raw(b"data")
+            t.blocked(t.client, packet, t.server)
 
 
 # ---- K1 ----
