@@ -467,13 +467,13 @@ static int follow_names(const struct state *state)
 }
 
 /* What goes back to how it was for the rules that were in force before, and still are. */
-static void undo(const struct state *before, const struct attaching *at)
+static void undo(struct state *state, const struct attaching *at)
 {
 	struct config running;
-	int err = state_config(before, &running);
+	int err = state_config(state, &running);
 
 	if (!err)
-		err = release_sysctls(before, &running);
+		err = release_sysctls(state, &running);
 	config_free(&running);
 	if (err) /* interfaces stay, as in tidy_up() */
 		msg_error("what was set for the new rules could not be put back: %s",
@@ -506,7 +506,6 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 				.config = config,
 				.devs = devs,
 				.each = flags & COMMIT_ATTACH_EACH };
-	const struct state before = *state;
 	struct tables tables = { 0 };
 	struct task slots;
 	int err;
@@ -534,7 +533,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	if (err) {
-		undo(&before, &at);
+		undo(state, &at);
 		ifaces_sync(state, devs); /* no packet is left to programs that are not there */
 	}
 	free(at.before);

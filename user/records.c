@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -27,6 +28,31 @@ int records_open(const struct state *state, __u32 slot, struct records *records)
 	records->list = list;
 	records->count = state->running.record_count;
 	return 0;
+}
+
+/*
+ * As two looks find them alike: changes in place write one record at a time, so what the first one had
+ * half of is whole in the second.
+ */
+int records_copy(struct records *records)
+{
+	size_t size = records->count * sizeof(*records->list);
+	void *copy;
+	bool same;
+
+	if (!size)
+		return 0;
+	copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+		    -1, 0);
+	if (copy == MAP_FAILED)
+		return -errno;
+	memcpy(copy, records->list, size);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	same = !memcmp(copy, records->list, size);
+	munmap(same ? (void *)records->list : copy, size);
+	if (same)
+		records->list = copy;
+	return same ? 0 : -EAGAIN;
 }
 
 void records_close(struct records *records)

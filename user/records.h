@@ -34,6 +34,8 @@ struct records {
 
 /* Those that state->running counts, in that slot; records_close() in any case. 0 or -errno. */
 int records_open(const struct state *state, __u32 slot, struct records *records);
+/* A copy of them in their place, as they were at one time. 0; -EAGAIN: one was changed meanwhile. */
+int records_copy(struct records *records);
 void records_close(struct records *records);
 /* Those that are rules, by rank; free() *order. 0 or -ENOMEM. */
 int records_order(const struct records *records, const struct rule_record ***order, size_t *count);

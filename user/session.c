@@ -33,13 +33,26 @@ static int open_running(struct session *session)
 	return state_config(&session->state, &session->config);
 }
 
+/* As it is between two changes. */
+static int read_locked(struct session *session)
+{
+	int err = pins_lock(&session->pins);
+
+	if (!err)
+		err = state_config(&session->state, &session->config);
+	pins_unlock(&session->pins);
+	return err;
+}
+
 int session_read(struct session *session, const char *netns)
 {
 	int err;
 
 	session_init(session);
 	err = pins_open(&session->pins, netns, false);
-	return err ? err : open_running(session);
+	if (!err)
+		err = open_running(session);
+	return err == -EAGAIN ? read_locked(session) : err;
 }
 
 int session_change(struct session *session, const char *netns)

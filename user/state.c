@@ -16,6 +16,9 @@
 #define SO_NETNS_COOKIE 71
 #endif
 
+/* How often the rules are read while others change them. */
+#define CONFIG_TRIES 5
+
 _Static_assert(sizeof(struct running) <= XFWD_RUNNING_RECORD_SIZE, "map value size");
 
 static const char *const map_names[MAP_COUNT] = {
@@ -112,7 +115,8 @@ static int check_netns(const struct pins *pins, __u64 cookie)
 	return -EXDEV;
 }
 
-static int read_running(struct state *state, const struct pins *pins)
+/* What goes with the set in force, and of which generation that is. */
+static int read_running(struct state *state, __u32 *generation)
 {
 	union {
 		struct running running;
@@ -130,11 +134,13 @@ static int read_running(struct state *state, const struct pins *pins)
 	}
 	state->running = value.running;
 	state->slot = active;
-	return check_netns(pins, value.running.netns_cookie);
+	*generation = settings.generation;
+	return 0;
 }
 
 int state_open(struct state *state, const struct pins *pins)
 {
+	__u32 generation;
 	int err;
 
 	memset(state, 0, sizeof(*state));
@@ -158,7 +164,9 @@ int state_open(struct state *state, const struct pins *pins)
 			err = -EIO; /* there is a state, and it is damaged */
 	}
 	if (!err)
-		err = read_running(state, pins);
+		err = read_running(state, &generation);
+	if (!err)
+		err = check_netns(pins, state->running.netns_cookie);
 	if (err)
 		state_close(state);
 	return err;
@@ -216,6 +224,8 @@ static int read_rules(const struct state *state, struct config *config)
 	int err = records_open(state, state->slot, &records);
 
 	if (!err)
+		err = records_copy(&records);
+	if (!err)
 		err = records_order(&records, &order, &config->rule_count);
 	config->rule_room = config->rule_count;
 	if (!err && config->rule_count) {
@@ -231,21 +241,44 @@ static int read_rules(const struct state *state, struct config *config)
 	return err;
 }
 
-int state_config(const struct state *state, struct config *config)
+static int read_config(const struct state *state, struct config *config)
 {
 	const struct running *running = &state->running;
-	int err;
+	int err = 0;
 
-	config_init(config);
 	config->options = running->options;
-	for (__u32 i = 0; i < running->interface_count; i++) {
+	for (__u32 i = 0; i < running->interface_count && !err; i++)
 		err = config_interface(config, running->interfaces[i].name,
 				       running->interfaces[i].mode);
-		if (err)
-			return err;
-	}
-	err = read_rules(state, config);
+	return err ? err : read_rules(state, config);
+}
+
+/* -EAGAIN: the rules were changed meanwhile, whatever else has gone wrong by that. */
+static int try_config(struct state *state, struct config *config)
+{
+	struct settings settings;
+	__u32 generation;
+	int err = read_running(state, &generation);
+
+	config_init(config);
 	if (err)
+		return err;
+	err = read_config(state, config);
+	if (!state_settings(state, &settings) && settings.generation != generation)
+		err = -EAGAIN;
+	return err;
+}
+
+int state_config(struct state *state, struct config *config)
+{
+	int err, tries = CONFIG_TRIES;
+
+	do {
+		err = try_config(state, config);
+		if (err)
+			config_free(config);
+	} while (err == -EAGAIN && --tries);
+	if (err && err != -EAGAIN)
 		msg_error("cannot read the running rules: %s", strerror(-err));
 	return err;
 }

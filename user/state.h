@@ -80,8 +80,12 @@ int state_open(struct state *state, const struct pins *pins);
  */
 int state_open_lasting(struct state *state, const struct pins *pins);
 void state_close(struct state *state);
-/* The running configuration, handles and slots included. 0 or -errno. */
-int state_config(const struct state *state, struct config *config);
+/*
+ * The running configuration, handles and slots included, as it is at one time, of which state->running
+ * then is, too. 0 or -errno. Writers wait for no reader: -EAGAIN, without a word, where they changed
+ * the rules each time that these were read; not under their lock.
+ */
+int state_config(struct state *state, struct config *config);
 /* SO_NETNS_COOKIE of the namespace this process is in; 0 where the kernel has none (before 5.14). */
 __u64 state_netns_cookie(void);
 /* Is there a pinned map of that name? */

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@
 
 #include "../unit/random.h"
 #include "check.h"
+#include "commit.h"
 #include "compile.h"
 #include "edit.h"
 #include "print.h"
@@ -34,6 +36,8 @@
 #define CHANGES       200
 #define POOL          80
 #define FORWARDS      100000
+#define READINGS      60
+#define COMMIT_EACH   20 /* changes */
 #define ADDR_TEXT_MAX 64
 
 static struct harness harness;
@@ -486,6 +490,102 @@ static void among_many(void **state)
 	config_free(&some);
 }
 
+/* ---- what others read meanwhile ---- */
+
+static int commit_again(void)
+{
+	struct session *session = &harness.session;
+	int err;
+
+	config_free(&session->config);
+	err = state_config(&session->state, &session->config);
+	return err ? err : session_commit(session, COMMIT_KEEP_ATTACHED);
+}
+
+/* The rule goes, comes again, and the first one is replaced; now and then all of them are written. */
+static int change_under_lock(const struct rule *rule, const struct rule *first, unsigned int n)
+{
+	struct rule some = n % 3 == 2 ? *first : *rule;
+	struct edit change = { .kind = EDIT_DELETE, .rule = &some };
+	int err = pins_lock(&harness.session.pins);
+
+	if (n % 3 == 1)
+		change.kind = EDIT_ADD;
+	if (n % 3 == 2) {
+		change.kind = EDIT_REPLACE;
+		change.number = first->handle;
+		some.target.ports.min = some.target.ports.max = 1 + n % UINT16_MAX;
+	}
+	if (!err && !(n % COMMIT_EACH))
+		err = commit_again();
+	if (!err)
+		err = make_edit(&change);
+	pins_unlock(&harness.session.pins);
+	return err;
+}
+
+/* Until the other end of the pipe is closed. */
+static int change_on_and_on(const struct config *config, int until)
+{
+	struct pollfd end = { .fd = until, .events = POLLIN };
+	const struct rule *rules = config->rules;
+	int err = 0;
+
+	for (unsigned int n = 0; !err && !poll(&end, 1, 1); n++)
+		err = change_under_lock(&rules[FORWARDS / 2], &rules[0], n);
+	return err;
+}
+
+static void is_one_of(const struct rule *rule, const struct config *config)
+{
+	__u32 at = rule->handle - config->rules[0].handle;
+	struct rule wanted = config->rules[at < FORWARDS ? at : FORWARDS / 2];
+
+	assert_true(rule->handle && rule->slot);
+	wanted.handle = rule->handle;
+	wanted.slot = rule->slot;
+	if (!at)
+		wanted.target.ports = rule->target.ports;
+	assert_memory_equal(rule, &wanted, sizeof(wanted));
+}
+
+/* No two changes at once: at most the one rule is missing, and never is it there twice. */
+static void read_meanwhile(const struct config *config)
+{
+	struct session reader;
+
+	assert_int_equal(session_read(&reader, harness.netns), 0);
+	assert_in_range(reader.config.rule_count, FORWARDS - 1, FORWARDS);
+	for (size_t i = 0; i < reader.config.rule_count; i++)
+		is_one_of(&reader.config.rules[i], config);
+	session_close(&reader);
+}
+
+static void read_while_changed(void **state)
+{
+	struct config config;
+	int ends[2], status;
+	pid_t pid;
+
+	(void)state;
+	many_rules(&config);
+	assert_int_equal(pipe(ends), 0);
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		close(ends[1]);
+		_exit(change_on_and_on(&config, ends[0]) != 0);
+	}
+	close(ends[0]);
+	for (int i = 0; i < READINGS; i++)
+		read_meanwhile(&config);
+	close(ends[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	read_again(&config);
+	config_free(&config);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -505,6 +605,7 @@ static int tests_run(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_changes),
 		cmocka_unit_test(killed),
+		cmocka_unit_test(read_while_changed),
 		cmocka_unit_test(among_many),
 	};
 
