@@ -252,6 +252,12 @@ static bool key_in_force(const struct plan *plan, const struct tables *tables, s
 	return at >= 0;
 }
 
+/* Is it in lists that change with the whole ruleset? They do not tell which rules they are of. */
+static bool is_listed(const struct ruleset *set)
+{
+	return set->hairpin_count || set->pool_count[FAMILY_IP4] || set->pool_count[FAMILY_IP6];
+}
+
 /*
  * The entries of the old rule go. All its keys must be there, its own or those of a rule that hides
  * it: else an interface was exchanged since they were written, and what is in force is not known.
@@ -261,6 +267,8 @@ static int plan_old(struct plan *plan, const struct tables *tables)
 	struct rule_key key;
 	struct store *store;
 
+	if (is_listed(tables->ruleset))
+		return -EAGAIN;
 	for (size_t i = 0; i < tables->entry_count; i++) {
 		if (!key_in_force(plan, tables, i, &key))
 			return -EAGAIN;
@@ -288,6 +296,8 @@ static int plan_new(struct plan *plan, const struct tables *tables)
 	__u32 rank = plan->new.rank;
 	int at;
 
+	if (is_listed(tables->ruleset))
+		return -EAGAIN;
 	for (size_t i = 0; i < tables->entry_count; i++) {
 		struct rule_key key = tables->keys[i];
 		enum family family = rule_key_family(&key);
@@ -306,9 +316,6 @@ static int plan_new(struct plan *plan, const struct tables *tables)
 		store->after = tables->entries[i];
 		store->after.rank = rank;
 	}
-	if (tables->ruleset->hairpin_count || tables->ruleset->pool_count[FAMILY_IP4] ||
-	    tables->ruleset->pool_count[FAMILY_IP6])
-		return -EAGAIN; /* lists that change with the whole ruleset */
 	for (int stage = 0; stage < STAGE_COUNT; stage++)
 		bits_merge(plan, &plan->set->interfaces[stage], tables->ruleset->interfaces[stage]);
 	for (int i = 0; i < RULESET_PORT_WORDS; i++)
