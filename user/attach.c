@@ -213,6 +213,23 @@ int attachment_list(const struct state *state, unsigned int **list, size_t *coun
 	return err == -ENOENT ? 0 : err;
 }
 
+bool attachments_are_current(const struct state *state, const struct netdevs *devs)
+{
+	struct attachment attachment;
+	unsigned int *list;
+	size_t count;
+	bool current = !attachment_list(state, &list, &count);
+
+	for (size_t i = 0; i < count && current; i++) {
+		const struct netdev *dev = netdev_by_index(devs, list[i]);
+
+		current = dev && !attachment_get(state, list[i], &attachment) &&
+			  !strcmp(attachment.name, dev->name);
+	}
+	free(list);
+	return current;
+}
+
 bool attach_is_complete(const struct state *state, const struct pins *pins,
 			const struct netdev *dev)
 {

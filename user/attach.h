@@ -49,5 +49,7 @@ int attachment_put(const struct state *state, unsigned int ifindex,
 int attachment_get(const struct state *state, unsigned int ifindex, struct attachment *attachment);
 /* Indexes of all attached interfaces; free() *list. */
 int attachment_list(const struct state *state, unsigned int **list, size_t *count);
+/* Is each interface that is attached there, by the name that it had then? */
+bool attachments_are_current(const struct state *state, const struct netdevs *devs);
 
 #endif

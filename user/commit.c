@@ -295,20 +295,11 @@ bool commit_is_current(const struct state *state, const struct config *config,
 		       const struct netdevs *devs)
 {
 	struct attachment attachment;
-	unsigned int *list;
-	size_t count;
-	bool current = !attachment_list(state, &list, &count);
+	bool current = attachments_are_current(state, devs);
 
-	for (size_t i = 0; i < count && current; i++) {
-		const struct netdev *dev = netdev_by_index(devs, list[i]);
-
-		current = dev && !attachment_get(state, list[i], &attachment) &&
-			  !strcmp(attachment.name, dev->name);
-	}
 	for (size_t i = 0; i < devs->count && current; i++)
 		if (wanted_mode(config, devs->list[i].name) >= 0)
 			current = !attachment_get(state, devs->list[i].ifindex, &attachment);
-	free(list);
 	return current;
 }
 

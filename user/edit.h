@@ -43,8 +43,8 @@ struct edit {
 
 /*
  * Gives a new rule its handle. -EAGAIN, and nothing is changed: not to be had in place (an interface
- * that is not attached, a sysctl to set or to put back, no room left), or wrong: the long way has to
- * be taken, which also says what is wrong. Under the writers' lock.
+ * that is not attached, or one that was renamed, a sysctl to set or to put back, no room left), or
+ * wrong: the long way has to be taken, which also says what is wrong. Under the writers' lock.
  */
 int edit(struct state *state, const struct pins *pins, const struct netdevs *devs,
 	 struct edit *edit);

@@ -492,7 +492,8 @@ int plan_make(struct plan *plan, const struct state *state, const struct pins *p
 
 	if (err)
 		return err;
-	if ((plan->new.rule.handle &&coming_needs_more(state, pins, settings, plan)) ||
+	if (!attachments_are_current(state, plan->devs) ||
+	    (plan->new.rule.handle &&coming_needs_more(state, pins, settings, plan)) ||
 	    (plan->old && going_needs_more(plan)))
 		return -EAGAIN;
 	err = plan_entries(plan);

@@ -112,6 +112,26 @@ in_place() { # one rule of several is changed: what is in force stays where it i
 	equal handles "$(xfwd list -j | jq '[.rules[].handle] | unique | length')" 134
 }
 
+renamed() { # with nobody to follow: what the names are now is in force after the next change
+	topology
+	http_server "$EDGE" 8080
+	load <<<"redirect in eth0 tcp to :80 -> :8080"
+	rename eth0 wan0
+	xfwd add redirect in wan0 tcp to :80 into :9
+	refused "$OUTSIDE" http://198.51.100.1/
+	rename wan0 eth0
+	load <<-END
+		redirect in eth0 tcp to :80 -> :8080
+		redirect in eth1 tcp to :80 -> :8080
+	END
+	rename eth0 other
+	rename eth1 eth0
+	rename other eth1
+	xfwd delete redirect in eth1 tcp to :80 into :8080
+	refused "$OUTSIDE" http://198.51.100.1/
+	equal "names exchanged" "$(fetch "$INSIDE" http://10.0.0.1/)" edge
+}
+
 no_longer_needed() { # what the last rule of its kind needed goes with it
 	topology
 	load <<-END
@@ -378,6 +398,7 @@ once "the rules beside those of iptables" beside_iptables
 once "add, insert, replace, delete, flush" editing
 once "delete and flush where nothing is running" nothing_running
 once "changing one rule in place" in_place
+once "changing one rule after interfaces were renamed" renamed
 once "sysctls that no rule needs any more" no_longer_needed
 once "the last rule that names an interface" last_to_name_one
 once "apply keeps what stays" apply_keeps
