@@ -15,8 +15,8 @@
 #define XFWD_FLOWS_DEFAULT       131072
 #define XFWD_FLOWS_MAX           (16 * 1024 * 1024)
 
-/* Rules in one ruleset. */
-#define XFWD_RULES_MAX           (1024 * 1024)
+/* Rules in one ruleset: each has a counter slot, from 1. */
+#define XFWD_RULES_MAX           (1024 * 1024 - 1)
 
 /* Distinct combinations of masks in one stage and one address family. */
 #define XFWD_MASKS_MAX           256
@@ -26,7 +26,7 @@
  * a chunk holds a group of them: the kernel allocates each by itself, and takes its time.
  */
 #define XFWD_COUNTER_CHUNK       4096
-#define XFWD_COUNTER_CHUNKS      (XFWD_RULES_MAX / XFWD_COUNTER_CHUNK)
+#define XFWD_COUNTER_CHUNKS      ((XFWD_RULES_MAX + 1) / XFWD_COUNTER_CHUNK)
 #define XFWD_COUNTER_GROUP       64
 
 /* Interfaces that a configuration has blocks for. */

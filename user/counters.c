@@ -64,6 +64,34 @@ int counter_read(struct counter_reader *reader, __u32 slot, struct rule_counter 
 	return err;
 }
 
+/* Of each: `which` has their bits. What others of the group count between the two calls is lost. */
+static int group_zero(struct counter_reader *reader, __u32 first, __u64 which)
+{
+	__u32 group = RULE_COUNTER_GROUP(first);
+	int err = chunk_open(reader, RULE_COUNTER_CHUNK(first));
+
+	if (!err)
+		err = group_read(reader, group);
+	for (int cpu = 0; cpu < reader->cpus && !err; cpu++)
+		for (int place = 0; place < XFWD_COUNTER_GROUP; place++)
+			if (which >> place & 1)
+				reader->percpu[cpu].of[place] = (struct rule_counter){ 0 };
+	return err ? err : bpf_map_update_elem(reader->fd, &group, reader->percpu, BPF_ANY);
+}
+
+int counters_zero(const struct state *state, const struct slot_set *slots)
+{
+	const size_t groups = sizeof(slots->group) / sizeof(slots->group[0]);
+	struct counter_reader reader;
+	int err = counter_reader_open(&reader, state);
+
+	for (size_t i = 0; i < groups && !err; i++)
+		if (slots->group[i])
+			err = group_zero(&reader, i * XFWD_COUNTER_GROUP, slots->group[i]);
+	counter_reader_close(&reader);
+	return err;
+}
+
 void counter_reader_close(struct counter_reader *reader)
 {
 	if (reader->fd >= 0)

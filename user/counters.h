@@ -4,6 +4,7 @@
 #define XFWD_COUNTERS_H
 
 #include "ruleset.h"
+#include "slots.h"
 #include "state.h"
 #include "verdict.h"
 
@@ -23,6 +24,9 @@ struct counter_reader {
 int counter_reader_open(struct counter_reader *reader, const struct state *state);
 int counter_read(struct counter_reader *reader, __u32 slot, struct rule_counter *sum);
 void counter_reader_close(struct counter_reader *reader);
+
+/* Those of the slots in the set. 0 or -errno. */
+int counters_zero(const struct state *state, const struct slot_set *slots);
 
 int counters_verdicts(const struct state *state,
 		      struct verdict_counter sums[HOOK_COUNT][VERDICT_COUNT]);

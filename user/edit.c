@@ -149,11 +149,26 @@ static int record_write(const struct plan *plan, __u32 at, const struct rule_rec
 	return bpf_map_update_elem(plan->maps.records, &at, record, BPF_ANY);
 }
 
+static int slot_clear(const struct state *state, __u32 slot)
+{
+	struct slot_set *slots = calloc(1, sizeof(*slots));
+	int err;
+
+	if (!slots)
+		return -ENOMEM;
+	slot_set_add(slots, slot);
+	err = slots_clear(state, slots);
+	free(slots);
+	return err;
+}
+
 /* What no packet looks at before the index leads there. */
 static int write_beside(const struct state *state, const struct plan *plan, __u32 place)
 {
-	int err = plan->new.rule.handle ? slots_make_room(state) : 0;
+	int err = plan->takes_slot ? slots_make_room(state) : 0;
 
+	if (!err && plan->clears_slot)
+		err = slot_clear(state, plan->new.rule.slot);
 	if (!err && !plan->old)
 		err = record_write(plan, place, &plan->new);
 	return err;
@@ -217,8 +232,9 @@ static int plan_write(struct state *state, struct settings *settings, const stru
 	__u32 place = record_place(state, plan);
 	int err;
 
+	if (plan->takes_slot)
+		slot_take(running, plan->new.rule.slot);
 	if (plan->new.rule.handle) {
-		running->next_slot += plan->new.rule.slot == running->next_slot;
 		running->next_handle += !plan->old;
 		running->record_count += !plan->old;
 		if (plan->new.rank > running->last_rank)
@@ -251,7 +267,7 @@ int edit(struct state *state, const struct pins *pins, const struct netdevs *dev
 	if (err || state->running.pending)
 		return err ? err : -EAGAIN;
 	err = in_force_open(state, &settings, &plan.maps);
-	if (!err && edit->kind != EDIT_ADD)
+	if (!err && (edit->kind != EDIT_ADD || slots_came_round(&state->running)))
 		err = records_open(state, settings_active(&settings), &plan.records);
 	if (!err)
 		err = plan_make(&plan, state, pins, &settings, edit);

@@ -10,6 +10,7 @@
 #include "attach.h"
 #include "compile.h"
 #include "late_maps.h"
+#include "slots.h"
 #include "sysctl.h"
 
 /* Rules that may come to light when one goes, and pairs of entries: more are the long way's. */
@@ -99,12 +100,27 @@ static int plan_rules(struct plan *plan, const struct running *running, const st
 		return 0;
 	plan->new.rule = *rule;
 	plan->new.rule.handle = plan->old ? plan->old->rule.handle : running->next_handle;
-	plan->new.rule.slot = running->next_slot;
-	if (plan->old && rule_equal(&plan->old->rule, rule))
+	plan->takes_slot = !plan->old || !rule_equal(&plan->old->rule, rule);
+	if (!plan->takes_slot)
 		plan->new.rule.slot = plan->old->rule.slot;
 	if (edit->kind == EDIT_INSERT)
 		return rank_at_position(&plan->records, running, edit->number, &plan->new.rank);
 	return edit->kind == EDIT_ADD ? rank_last(running, &plan->new.rank) : 0;
+}
+
+static int plan_slot(struct plan *plan, const struct running *running)
+{
+	struct slot_set *used = calloc(1, sizeof(*used));
+
+	if (!used)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->records.count && slots_came_round(running); i++)
+		if (plan->records.list[i].rule.handle)
+			slot_set_add(used, plan->records.list[i].rule.slot);
+	plan->new.rule.slot = slot_find(running, used);
+	plan->clears_slot = plan->new.rule.slot <= running->last_slot;
+	free(used);
+	return plan->new.rule.slot ? 0 : -EAGAIN;
 }
 
 /* ---- is there more to it than the tables? ---- */
@@ -119,8 +135,7 @@ static bool coming_needs_more(const struct state *state, const struct pins *pins
 		return true;
 	if (late_maps_lack(state, rule))
 		return true;
-	return sysctl_is_needed(rule) || state->running.next_slot >= XFWD_RULES_MAX ||
-	       state->running.record_count >= XFWD_RULES_MAX ||
+	return sysctl_is_needed(rule) || state->running.record_count >= XFWD_RULES_MAX ||
 	       rule_ports_out(rule) & ~settings->flags;
 }
 
@@ -490,6 +505,8 @@ int plan_make(struct plan *plan, const struct state *state, const struct pins *p
 {
 	int err = plan_rules(plan, &state->running, edit);
 
+	if (!err && plan->takes_slot)
+		err = plan_slot(plan, &state->running);
 	if (err)
 		return err;
 	if (!attachments_are_current(state, plan->devs) ||

@@ -31,6 +31,8 @@ struct plan {
 	bool set_changed;
 	const struct rule_record *old; /* goes, or is replaced; NULL: none */
 	struct rule_record new; /* handle 0: none */
+	bool takes_slot; /* its counters are its own, */
+	bool clears_slot; /* which another had before */
 	struct store *stores;
 	size_t count;
 	size_t room;
@@ -44,8 +46,8 @@ static inline bool store_stays(const struct store *store)
 }
 
 /*
- * Works it out, and writes nothing. `plan` has its maps, and its records, but to add, where they are
- * opened if they are needed. 0; -EAGAIN as of edit(); -errno.
+ * Works it out, and writes nothing. `plan` has its maps, and its records, but to add before slots came
+ * round, where they are opened if they are needed. 0; -EAGAIN as of edit(); -errno.
  */
 int plan_make(struct plan *plan, const struct state *state, const struct pins *pins,
 	      const struct settings *settings, const struct edit *edit);

@@ -6,9 +6,23 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "counters.h"
+#include "endpoint.h"
+#include "msg.h"
 #include "verdict.h"
+
+#define SOURCES_AT_ONCE 4096
+
+_Static_assert(XFWD_COUNTER_GROUP == 64, "a word of a slot_set");
+_Static_assert(RULE_COUNTER_CHUNK(XFWD_RULES_MAX) < XFWD_COUNTER_CHUNKS, "all slots have counters");
+
+static __u32 slot_after(__u32 slot)
+{
+	return slot % XFWD_RULES_MAX + 1;
+}
 
 /*
  * Zeroed chunks from `first` on, in place of what is there. All in one call: the kernel waits for
@@ -50,52 +64,108 @@ static __u32 chunks_count(const struct state *state)
 	return count;
 }
 
-static int slot_compare(const void *a, const void *b)
+__u32 slot_find(const struct running *running, const struct slot_set *used)
 {
-	__u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+	__u32 slot = running->next_slot;
 
-	return x < y ? -1 : x > y;
+	for (__u32 i = 0; i < XFWD_RULES_MAX; i++) {
+		if (slot > running->last_slot || !slot_set_has(used, slot))
+			return slot;
+		slot = slot_after(slot);
+	}
+	return 0;
 }
 
-/*
- * Slots are not given again while there are new ones: flows of a deleted rule go on counting in
- * its slot. When the new ones run out, the unused old ones come round.
- */
-int slots_give(struct state *state, struct config *config)
+void slot_take(struct running *running, __u32 slot)
 {
-	__u32 *used = calloc(config->rule_count + 1, sizeof(*used)), free_slot = 1;
-	size_t count = 0, passed = 0;
+	running->next_slot = slot_after(slot);
+	if (slot > running->last_slot)
+		running->last_slot = slot;
+}
 
-	if (!used)
-		return -ENOMEM;
+/* In batches: what comes and goes meanwhile leads no search back to the beginning. */
+static int sources_forget(const struct state *state, const struct slot_set *slots)
+{
+	struct source_key *keys = calloc(SOURCES_AT_ONCE, sizeof(*keys));
+	struct source *values = calloc(SOURCES_AT_ONCE, sizeof(*values));
+	int err = keys && values ? 0 : -ENOMEM, map = state_inner(state, MAP_sources, 0);
+	__u32 place, *from = NULL, count;
+
+	if (map < 0) /* no rule has had a limit */
+		err = map;
+	while (!err) {
+		count = SOURCES_AT_ONCE;
+		err = bpf_map_lookup_batch(map, from, &place, keys, values, &count, NULL);
+		from = &place;
+		for (__u32 i = 0; i < count && (!err || err == -ENOENT); i++)
+			if (slot_set_has(slots, keys[i].slot))
+				bpf_map_delete_elem(map, &keys[i]);
+	}
+	if (map >= 0)
+		close(map);
+	free(keys);
+	free(values);
+	return err == -ENOENT ? 0 : err;
+}
+
+int slots_clear(const struct state *state, const struct slot_set *slots)
+{
+	int err = counters_zero(state, slots);
+
+	return err ? err : sources_forget(state, slots);
+}
+
+/* What is given: all of it, and that of it which was before. */
+struct giving {
+	struct slot_set used;
+	struct slot_set again;
+	bool clears; /* there is any */
+};
+
+static int give_all(struct running *running, struct config *config, struct giving *giving)
+{
+	const __u32 last = running->last_slot;
+
 	for (size_t i = 0; i < config->rule_count; i++)
-		if (config->rules[i].slot)
-			used[count++] = config->rules[i].slot;
-	qsort(used, count, sizeof(*used), slot_compare);
+		slot_set_add(&giving->used, config->rules[i].slot);
 	for (size_t i = 0; i < config->rule_count; i++) {
 		struct rule *rule = &config->rules[i];
 
 		if (!rule->handle)
-			rule->handle = state->running.next_handle++;
+			rule->handle = running->next_handle++;
 		if (rule->slot)
 			continue;
-		if (state->running.next_slot < XFWD_RULES_MAX) {
-			rule->slot = state->running.next_slot++;
-			continue;
+		rule->slot = slot_find(running, &giving->used);
+		if (!rule->slot)
+			return -E2BIG;
+		slot_take(running, rule->slot);
+		slot_set_add(&giving->used, rule->slot);
+		if (rule->slot <= last) {
+			slot_set_add(&giving->again, rule->slot);
+			giving->clears = true;
 		}
-		for (; passed < count && used[passed] <= free_slot; passed++)
-			if (used[passed] == free_slot)
-				free_slot++;
-		rule->slot = free_slot++;
 	}
-	free(used);
 	return 0;
+}
+
+int slots_give(struct state *state, struct config *config)
+{
+	struct giving *giving = calloc(1, sizeof(*giving));
+	int err = giving ? give_all(&state->running, config, giving) : -ENOMEM;
+
+	if (!err && giving->clears)
+		err = slots_clear(state, &giving->again);
+	if (err == -E2BIG)
+		msg_error("more than %d rules", XFWD_RULES_MAX);
+	else if (err)
+		msg_error("cannot give the rules their counters: %s", strerror(-err));
+	free(giving);
+	return err;
 }
 
 int slots_make_room(const struct state *state)
 {
-	__u32 want = (state->running.next_slot + XFWD_COUNTER_CHUNK - 1) / XFWD_COUNTER_CHUNK;
-	__u32 have = chunks_count(state);
+	__u32 want = RULE_COUNTER_CHUNK(state->running.last_slot) + 1, have = chunks_count(state);
 
 	return want > have ? chunks_create(state, have, want - have) : 0;
 }

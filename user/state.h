@@ -56,7 +56,8 @@ struct running {
 	__u32 record_count; /* records in use are below; those of deleted rules are among them */
 	__u32 last_rank; /* the highest given; 0: none */
 	__u32 next_handle; /* handles are never given twice */
-	__u32 next_slot; /* counter slots in use are below */
+	__u32 next_slot; /* where the next free counter slot is looked for */
+	__u32 last_slot; /* the highest given; 0: none */
 	__u32 interface_count;
 	__u32 freed; /* memory of the index in force may be used anew: see edit() */
 	__u32 pending; /* what is listed may not be what is in force: see edit() */

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -28,9 +29,12 @@
 #include "check.h"
 #include "commit.h"
 #include "compile.h"
+#include "counters.h"
 #include "edit.h"
+#include "endpoint.h"
 #include "print.h"
 #include "records.h"
+#include "slots.h"
 
 #define RUNS          5
 #define CHANGES       200
@@ -601,6 +605,124 @@ static void read_while_changed(void **state)
 	config_free(&config);
 }
 
+/* ---- counter slots ---- */
+
+static void counter_write(__u32 slot, __u64 packets)
+{
+	int cpus = libbpf_num_possible_cpus(),
+	    map = state_inner(&harness.session.state, MAP_rule_counters, RULE_COUNTER_CHUNK(slot));
+	struct rule_counter_group *percpu = calloc(cpus, sizeof(*percpu));
+	__u32 group = RULE_COUNTER_GROUP(slot);
+
+	assert_non_null(percpu);
+	assert_int_equal(bpf_map_lookup_elem(map, &group, percpu), 0);
+	percpu[cpus - 1].of[RULE_COUNTER_PLACE(slot)].packets = packets;
+	assert_int_equal(bpf_map_update_elem(map, &group, percpu, BPF_ANY), 0);
+	close(map);
+	free(percpu);
+}
+
+static __u64 counted(__u32 slot)
+{
+	struct counter_reader reader;
+	struct rule_counter sum;
+
+	assert_int_equal(counter_reader_open(&reader, &harness.session.state), 0);
+	assert_int_equal(counter_read(&reader, slot, &sum), 0);
+	counter_reader_close(&reader);
+	return sum.packets;
+}
+
+/* What a source has under the limit of the rule in that slot. */
+static void source_write(__u32 slot)
+{
+	const struct source_key key = { .slot = slot };
+	const struct source some = { .flows = 1 };
+	int map = state_inner(&harness.session.state, MAP_sources, 0);
+
+	assert_int_equal(bpf_map_update_elem(map, &key, &some, BPF_ANY), 0);
+	close(map);
+}
+
+static bool source_is_there(__u32 slot)
+{
+	const struct source_key key = { .slot = slot };
+	int map = state_inner(&harness.session.state, MAP_sources, 0);
+	struct source found;
+	bool is = !bpf_map_lookup_elem(map, &key, &found);
+
+	close(map);
+	return is;
+}
+
+static void add_one(struct config *config, const struct rule *wanted)
+{
+	struct rule rule = *wanted;
+	struct edit change = { .kind = EDIT_ADD, .rule = &rule };
+
+	assert_int_equal(make_edit(&change), 0);
+	assert_int_equal(config_insert(config, config->rule_count, &rule), 0);
+}
+
+/* The fourth is in use: of all before it, nothing is left when they are given again. */
+static void slots_come_round_again(void **state)
+{
+	struct running *running = &harness.session.state.running;
+	static const __u32 slots[] = { 4, 5, 1, 2, 3, 6, 7 };
+	struct config config, more;
+
+	(void)state;
+	parse("drop in eth0 tcp to :1\ndnat in eth0 tcp to :2 -> 10.0.0.2 limit flows 9\n",
+	      &config);
+	parse("drop in eth0 tcp to :3\ndrop in eth0 tcp to :4\ndrop in eth0 tcp to :5\n"
+	      "drop in eth0 tcp to :6\ndrop in eth0 tcp to :7\n",
+	      &more);
+	running->next_slot = 4;
+	running->last_slot = 9;
+	assert_int_equal(slots_make_room(&harness.session.state), 0);
+	apply_all(&config);
+	for (__u32 slot = 1; slot <= 8; slot++) {
+		counter_write(slot, slot);
+		source_write(slot);
+	}
+	running->next_slot = 1;
+	add_one(&config, &more.rules[0]);
+	add_one(&config, &more.rules[1]);
+	for (int i = 2; i < 5; i++)
+		assert_int_equal(config_insert(&config, config.rule_count, &more.rules[i]), 0);
+	apply_all(&config);
+	is_in_force(&config);
+	for (size_t i = 0; i < config.rule_count; i++) {
+		bool stays = i < 2;
+
+		assert_int_equal(config.rules[i].slot, slots[i]);
+		assert_int_equal(counted(slots[i]), stays ? slots[i] : 0);
+		assert_true(source_is_there(slots[i]) == stays);
+	}
+	assert_int_equal(counted(8), 8);
+	assert_true(source_is_there(8));
+	config_free(&config);
+	config_free(&more);
+}
+
+/* Each has one, and no two the same; then there is none for one more. */
+static void slots_for_all(void **state)
+{
+	struct state new = { .running = { .next_slot = 1, .next_handle = 1 } };
+	struct config config = { .rule_count = XFWD_RULES_MAX };
+
+	(void)state;
+	config.rules = calloc(XFWD_RULES_MAX + 1, sizeof(*config.rules));
+	assert_non_null(config.rules);
+	assert_int_equal(slots_give(&new, &config), 0);
+	for (size_t i = 0; i < config.rule_count; i++)
+		if (config.rules[i].slot != i + 1)
+			fail_msg("rule %zu has slot %u", i, config.rules[i].slot);
+	config.rule_count++;
+	assert_int_equal(slots_give(&new, &config), -E2BIG);
+	free(config.rules);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -618,10 +740,9 @@ static int tear_down(void **state)
 static int tests_run(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_changes),
-		cmocka_unit_test(killed),
-		cmocka_unit_test(read_while_changed),
-		cmocka_unit_test(among_many),
+		cmocka_unit_test(random_changes),     cmocka_unit_test(killed),
+		cmocka_unit_test(read_while_changed), cmocka_unit_test(among_many),
+		cmocka_unit_test(slots_for_all),      cmocka_unit_test(slots_come_round_again),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -291,10 +291,10 @@ static void test_too_many(void **state)
 	diag_init(&diag);
 	assert_int_equal(parse_text("a.conf", text, length, &config, &origins, &diag), 0);
 	assert_int_equal(check_config(&config, &origins, &diag), 2);
-	assert_string_equal(printed(&diag), "a.conf:1048577:1: more than 1048576 rules\n"
-					    "    drop from 10.16.0.0\n"
+	assert_string_equal(printed(&diag), "a.conf:1048576:1: more than 1048575 rules\n"
+					    "    drop from 10.15.255.255\n"
 					    "    ^~~~\n"
-					    "a.conf:1048834:1: more than 256 interfaces\n"
+					    "a.conf:1048833:1: more than 256 interfaces\n"
 					    "    interface eth256\n"
 					    "    ^~~~~~~~~\n");
 	diag_free(&diag);
