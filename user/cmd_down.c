@@ -19,7 +19,7 @@ static int down_interface(struct session *session, const char *name)
 	size_t count = 0;
 	int err, found = 0;
 
-	err = sysctl_follow_names(&session->state);
+	err = commit_follow_names(&session->state);
 	if (!err)
 		err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++) {

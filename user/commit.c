@@ -295,7 +295,7 @@ bool commit_is_current(const struct state *state, const struct config *config,
 		       const struct netdevs *devs)
 {
 	struct attachment attachment;
-	bool current = attachments_are_current(state, devs);
+	bool current = !state->running.pending && attachments_are_current(state, devs);
 
 	for (size_t i = 0; i < devs->count && current; i++)
 		if (wanted_mode(config, devs->list[i].name) >= 0)
@@ -448,9 +448,20 @@ static int provide_tables(const struct state *state, const struct config *config
 	return err;
 }
 
-static int follow_names(const struct state *state)
+int commit_follow_names(struct state *state)
 {
-	int err = sysctl_follow_names(state);
+	int err = sysctl_names_changed(state);
+
+	if (err > 0) {
+		state->running.pending = 1;
+		err = state_write_running(state, state->slot);
+	}
+	return err ? err : sysctl_follow_names(state);
+}
+
+static int follow_names(struct state *state)
+{
+	int err = commit_follow_names(state);
 
 	if (err)
 		msg_error("cannot follow the interfaces' names: %s", strerror(-err));

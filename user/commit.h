@@ -33,8 +33,15 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 int commit_try(const struct state *state, const struct config *config, const struct netdevs *devs);
 
 /*
- * Do the attachments fit the interfaces that there are? Not where one that the configuration names
- * has come, gone, or been renamed: a commit of the same configuration mends that.
+ * sysctl_follow_names() for what stays: rules that are in force by other names are `pending` until the
+ * next commit. 0 or -errno.
+ */
+int commit_follow_names(struct state *state);
+
+/*
+ * Do the attachments fit the interfaces that there are, and the rules in force those listed? Not where
+ * an interface that the configuration names has come, gone, or been renamed, nor after a change that
+ * was cut short: a commit of the same configuration mends that.
  */
 bool commit_is_current(const struct state *state, const struct config *config,
 		       const struct netdevs *devs);

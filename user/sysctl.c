@@ -139,6 +139,16 @@ static int renamed_list(const struct state *state, struct renamed **list, size_t
 	return err;
 }
 
+int sysctl_names_changed(const struct state *state)
+{
+	struct renamed *renamed;
+	size_t count;
+	int err = renamed_list(state, &renamed, &count);
+
+	free(renamed);
+	return err ? err : count > 0;
+}
+
 /* What it is now, if it is one of those interfaces. */
 static void path_rename(char path[XFWD_SYSCTL_PATH], const struct renamed *renamed, size_t count)
 {

@@ -17,6 +17,8 @@ int sysctl_provide(const struct state *state, const struct config *config,
 		   const struct netdevs *devs);
 /* And puts back what an earlier configuration needed and this one does not; once they are. */
 int sysctl_release(const struct state *state, const struct config *config);
+/* Has an attached interface another name than the one on record? 1, 0 or -errno. */
+int sysctl_names_changed(const struct state *state);
 /*
  * What is on record of attached interfaces goes by the names that they have now: to be called before all
  * that goes by names. 0 or -errno.

@@ -124,6 +124,12 @@ renamed() { # with nobody to follow: what the names are now is in force after th
 		redirect in eth0 tcp to :80 -> :8080
 		redirect in eth1 tcp to :80 -> :8080
 	END
+	rename eth0 wan0
+	xfwd down eth1 # has what is on record follow the names, but not the rules
+	xfwd add redirect in wan0 tcp to :80 into :9
+	refused "$OUTSIDE" http://198.51.100.1/
+	rename wan0 eth0
+	xfwd delete redirect in wan0 tcp to :80 into :9
 	rename eth0 other
 	rename eth1 eth0
 	rename other eth1
