@@ -80,12 +80,15 @@ static __always_inline int inbound_permitted(struct request *r, const struct out
 	return bpf_map_lookup_elem(map, &r->permit_key) != NULL;
 }
 
-/* The mapping whose outside endpoint the packet is for, or NULL. */
+/*
+ * The mapping whose outside endpoint the packet is for, or NULL. None is for an echo from outside: a
+ * request names no identifier here, and an answer begins nothing.
+ */
 static __always_inline const struct outside *outside_of(struct request *r)
 {
 	const struct flow_key *key = &r->p.tuple;
 
-	if (!(r->p.shape & PACKET_PORTS))
+	if (!(r->p.shape & PACKET_PORTS) || protocol_is_icmp(key->proto))
 		return NULL;
 	endpoint_set(&r->outside_key, key, key->daddr, key->dport);
 	return bpf_map_lookup_elem(&outsides, &r->outside_key);

@@ -140,7 +140,8 @@ static __always_inline void translate_port_range(struct request *r)
 {
 	__u16 port = bpf_ntohs(r->want.sport);
 
-	r->keep = 1;
+	/* an echo of identifier 0 outside would have requests from there for its answers */
+	r->keep = port || !protocol_is_icmp(r->want.proto);
 	r->choose = protocol_has_ports(r->want.proto) || protocol_is_icmp(r->want.proto);
 	r->port_min = 1;
 	r->port_max = 65535;

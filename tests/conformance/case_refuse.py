@@ -327,6 +327,19 @@ def shadow_dnat(t):
               dport=7001)
 
 
+@case("X4", "the edge's own pings are not taken over by one of identifier 0 from inside")
+def shadow_echo(t):
+    f = t.f
+    t.masquerade()
+    outside = ports(t.out(f.echo(f.client, f.server, 0), sport=ANY))[0]
+    for ident in (0, 5):
+        frame = t.one(t.exchange(t.server, f.echo(f.server, f.edge_out, ident)), t.server)
+        got = frame.layer3()
+        t.check((got.src, got.dst, ports(got)[0]) == (f.edge_out, f.server, ident), str(frame))
+    frame = t.one(t.exchange(t.server, f.echo(f.server, f.edge_out, outside, reply=True)), t.client)
+    t.equal(frame, rewritten(f.echo(f.server, f.client, 0, reply=True)), t.client)
+
+
 # ---- R2 ----
 
 

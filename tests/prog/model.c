@@ -617,8 +617,9 @@ struct port_choice {
 
 static struct port_choice port_choice(const struct tuple *tuple, const struct rule *rule)
 {
-	struct port_choice c = { .keep = true, .min = 1, .max = 65535 };
+	struct port_choice c = { .min = 1, .max = 65535 };
 
+	c.keep = tuple->sport || tuple->proto != IPPROTO_ICMP;
 	c.others = has_real_ports(tuple) || tuple->proto == IPPROTO_ICMP;
 	if (has_real_ports(tuple) && tuple->sport < 1024)
 		c.max = 1023;
