@@ -3,6 +3,7 @@
 #ifndef XFWD_FORWARD_H
 #define XFWD_FORWARD_H
 
+#include "flow_table.h"
 #include "maps.h"
 #include "request.h"
 #include "tags.h"
@@ -50,7 +51,11 @@ static __always_inline void route_ask(void *ctx)
 	hop->generation =
 		lease_generation(packet_now(p), r->hz); /* before: a change meanwhile outdates it */
 	fib->l4_protocol = p->tuple.proto;
-	fib->sport = p->tuple.sport;
+	/* an echo's identifier is no port to the kernel, which chooses one of several next hops by them */
+	if (protocol_is_icmp(p->tuple.proto))
+		fib->dport = 0;
+	else
+		fib->sport = p->tuple.sport;
 	fib->tot_len = p->route_length;
 	fib->ifindex = p->ifindex;
 	__builtin_memcpy(fib->ipv6_src, p->tuple.saddr, sizeof(fib->ipv6_src));

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packets larger than the way ahead, and fragments: P."""
+"""Several ways ahead, packets larger than the way ahead, and fragments: W, P."""
+import contextlib
+
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrFragment
 from scapy.packet import Raw
 
 from cases import case
-from net import NARROW_MTU
+from net import NARROW_MTU, run, sysctl
 from packets import ANY, ports, rewritten
 
 LONG = bytes(range(256)) * 5  # with its headers, more than NARROW_MTU
@@ -90,6 +92,58 @@ def orders(number):
     straight = list(range(number))
     return {"in order": straight, "backwards": straight[::-1],
             "mixed": straight[1:2] + straight[:1] + straight[2:]}
+
+
+# ---- W1: several ways ahead ----
+
+
+def route_by(t, *hosts):
+    """Where goes what has no other route: by one of these."""
+    hops = [word for host in hosts for word in ("nexthop", "via", getattr(t.f, host))]
+    run("ip", f"-{t.f.number}", "-n", t.net.edge, "route", "replace",
+        "::/0" if t.f.is6 else "0.0.0.0/0", *hops)
+
+
+@contextlib.contextmanager
+def two_ways(t, *hosts, policy=0):
+    """Within this, by those; a policy of 1 has the ports decide, too, which."""
+    name = f"ipv{t.f.number}__fib_multipath_hash_policy"
+    route_by(t, *hosts)
+    try:
+        sysctl(t.net.edge, **{name: policy})
+        yield
+    finally:
+        sysctl(t.net.edge, **{name: 0})
+        route_by(t, "router")
+
+
+def masquerade_both(t):
+    family = "ipv6 " if t.f.is6 else ""
+    t.load(*(f"masquerade out {name} {family}from {t.f.innet}" for name in ("eth0", "eth2")))
+
+
+def leaves(t, packet):
+    """By which of the two ways; its source has to be the address there."""
+    frame = t.only(t.exchange(t.client, packet))
+    by = t.router if frame.link is t.router.link else t.narrow
+    source = t.f.edge_out if by is t.router else t.f.edge_narrow
+    t.equal(frame, rewritten(packet, src=source), by)
+    return by
+
+
+@case("W1", "of several next hops, each flow keeps one, and has the address that belongs there")
+def next_hops(t):
+    f, used = t.f, set()
+    masquerade_both(t)
+    for policy in (0, 1):
+        with two_ways(t, "router", "narrow", policy=policy):
+            for i in range(16):
+                port, far = t.port(), f.far[:-1] + format(0x20 + i, "x" if f.is6 else "d")
+                for packet in (f.echo(f.client, far, port), f.udp(f.client, far, port, 53)):
+                    seen = {leaves(t, packet) for _ in range(3)}
+                    t.check(len(seen) == 1, f"by both: {packet.summary()}")
+                    used |= seen
+    t.check(len(used) == 2, "only one way was used")
 
 
 # ---- P1, P2: a smaller MTU ahead ----
