@@ -77,45 +77,104 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 #define OWNER_TRIES 4
 
 /*
- * Is the source one that may not come in there? One of this host's own, or one that the routing table
- * has another way back to: RFC 3704's strict reverse path, as rp_filter has it. Where forwarding is
- * off nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
+ * The interface by which the routing table leads back to the packet's source, from an address that
+ * differs from the packet's destination in these bits. 0: no way. Where forwarding is off nothing can
+ * be asked, and nothing is forwarded: the stack looks at what is delivered.
  */
-static __always_inline int source_forged(void *ctx, __u32 ifindex)
+static __always_inline int way_back(void *ctx, __u32 ifindex, __u32 differ, __u32 flags)
 {
-	const struct iface *in = iface_find(ifindex);
 	struct request *r = request_get();
 	struct bpf_fib_lookup *fib;
 	long route;
 
 	if (!r)
-		return 1;
-	fib = &r->fib;
-	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
 		return 0;
+	fib = &r->fib;
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->family = packet_is_ip4(&r->p) ? AF_INET : AF_INET6;
 	fib->l4_protocol = r->p.tuple.proto;
+	fib->tot_len = 1; /* without, this packet's would be compared with the MTU there */
 	fib->ifindex = ifindex;
 	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
+	fib->ipv4_src ^= bpf_htonl(differ);
 	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
-	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
+	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), flags);
 	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
-		return 0;
+		return ifindex;
 	if (route != BPF_FIB_LKUP_RET_SUCCESS && route != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return 1;
-	return fib->ifindex != ifindex && !(in->flags & IFACE_LOOSE_SOURCE);
+		return 0;
+	return fib->ifindex;
 }
 
 /* Functions of their own to the verifier, one for each kind of context. */
+__attribute__((noinline)) int way_back_xdp(struct xdp_md *xdp, __u32 ifindex, __u32 differ,
+					   __u32 flags)
+{
+	return way_back(xdp, ifindex, differ, flags);
+}
+
+__attribute__((noinline)) int way_back_tc(struct __sk_buff *skb, __u32 ifindex, __u32 differ,
+					  __u32 flags)
+{
+	return way_back(skb, ifindex, differ, flags);
+}
+
+static __always_inline __u32 source_way(void *ctx, int xdp, __u32 ifindex, __u32 differ,
+					__u32 flags)
+{
+	return xdp ? way_back_xdp(ctx, ifindex, differ, flags)
+		   : way_back_tc(ctx, ifindex, differ, flags);
+}
+
+/* A next hop that has as much weight as the others together is found but once in 2^32 times. */
+#define NEXT_HOP_TRIES 32
+
+/*
+ * A lookup tells one of a route's next hops, by a hash of both addresses, but a source may come from
+ * any of them (fib_info_nh_uses_dev()). IPv6 prefers the one by the interface that is asked for, and
+ * takes no other route for its sake. IPv4 would, a less specific one; there the other address is
+ * varied, in what its own network has it for.
+ */
+static __always_inline int source_has_next_hop(void *ctx, int xdp, __u32 ifindex, int ip4)
+{
+	if (!ip4)
+		return source_way(ctx, xdp, ifindex, 0, BPF_FIB_LOOKUP_OUTPUT) == ifindex;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < NEXT_HOP_TRIES; i++)
+		if (source_way(ctx, xdp, ifindex, bpf_get_prandom_u32() & 0xff, 0) == ifindex)
+			return 1;
+	return 0;
+}
+
+/*
+ * Is the source one that may not come in there? One of this host's own, or one that the routing table
+ * has another way back to: RFC 3704's strict reverse path, as rp_filter has it.
+ */
+static __always_inline int source_forged(void *ctx, __u32 ifindex, int xdp)
+{
+	const struct iface *in = iface_find(ifindex);
+	const struct request *r = request_get();
+	__u32 way;
+
+	if (!r)
+		return 1;
+	if (!(r->setting_flags & SETTING_SOURCE_CHECK) || !in)
+		return 0;
+	way = source_way(ctx, xdp, ifindex, 0, 0);
+	if (!way || way == ifindex || in->flags & IFACE_LOOSE_SOURCE)
+		return !way;
+	return !source_has_next_hop(ctx, xdp, ifindex, packet_is_ip4(&r->p));
+}
+
+/* Functions of their own to the verifier, likewise. */
 __attribute__((noinline)) int source_forged_xdp(struct xdp_md *xdp, __u32 ifindex)
 {
-	return source_forged(xdp, ifindex);
+	return source_forged(xdp, ifindex, 1);
 }
 
 __attribute__((noinline)) int source_forged_tc(struct __sk_buff *skb, __u32 ifindex)
 {
-	return source_forged(skb, ifindex);
+	return source_forged(skb, ifindex, 0);
 }
 
 static __always_inline int source_is_forged(void *ctx, __u32 ifindex, int xdp)

@@ -105,10 +105,10 @@ def route_by(t, *hosts):
 
 
 @contextlib.contextmanager
-def two_ways(t, *hosts, policy=0):
-    """Within this, by those; a policy of 1 has the ports decide, too, which."""
+def two_ways(t, policy=0):
+    """Within this, by two; a policy of 1 has the ports decide, too, which."""
     name = f"ipv{t.f.number}__fib_multipath_hash_policy"
-    route_by(t, *hosts)
+    route_by(t, "router", "narrow")
     try:
         sysctl(t.net.edge, **{name: policy})
         yield
@@ -131,19 +131,55 @@ def leaves(t, packet):
     return by
 
 
+def far_hosts(t, number):
+    """Addresses that no other route leads to."""
+    return [t.f.far[:-1] + format(0x20 + i, "x" if t.f.is6 else "d") for i in range(number)]
+
+
 @case("W1", "of several next hops, each flow keeps one, and has the address that belongs there")
 def next_hops(t):
     f, used = t.f, set()
     masquerade_both(t)
     for policy in (0, 1):
-        with two_ways(t, "router", "narrow", policy=policy):
-            for i in range(16):
-                port, far = t.port(), f.far[:-1] + format(0x20 + i, "x" if f.is6 else "d")
+        with two_ways(t, policy):
+            for far in far_hosts(t, 16):
+                port = t.port()
                 for packet in (f.echo(f.client, far, port), f.udp(f.client, far, port, 53)):
                     seen = {leaves(t, packet) for _ in range(3)}
                     t.check(len(seen) == 1, f"by both: {packet.summary()}")
                     used |= seen
     t.check(len(used) == 2, "only one way was used")
+
+
+def forward_both(t):
+    """A port at an address that is routed to the edge."""
+    f = t.f
+    t.load(*(f"dnat in {name} udp to {f.at(f.pool1, 7000)} -> {f.at(f.client, 53)}"
+             for name in ("eth0", "eth2")))
+
+
+@case("W1", "a source may come from any of the next hops that lead to it")
+def sources(t):
+    f = t.f
+    forward_both(t)
+    for policy in (0, 1):
+        with two_ways(t, policy):
+            for far in far_hosts(t, 16):
+                for host in (t.router, t.narrow):
+                    t.forward(host, f.udp(far, f.pool1, t.port(), 7000), t.client, dst=f.client,
+                              dport=53)
+
+
+@case("X2", "a source that a more specific route leads to is forged where several next hops are")
+def sources_elsewhere(t):
+    f = t.f
+    forward_both(t)
+    with two_ways(t):
+        for host, elsewhere in ((t.router, f.narrow), (t.narrow, f.server)):
+            for address in (elsewhere, f.client, f.client2, f.inner):
+                for port in range(7100, 7104):
+                    t.blocked(host, f.udp(address, f.pool1, port, 7000), t.client)
+    t.counted("martian", 32)
 
 
 # ---- P1, P2: a smaller MTU ahead ----
