@@ -143,6 +143,20 @@ static __always_inline int flow_is_over(void *ctx, struct request *r, struct flo
 }
 
 /*
+ * Is the interface another than the one that the flow is bound to? A function of its own to the
+ * verifier, as it is asked for each packet that leaves.
+ */
+__attribute__((noinline)) int flow_leaves_elsewhere(const struct flow *f, __u32 ifindex)
+{
+	const struct iface *out;
+
+	if (!f || !(f->flags & FLOW_MASQUERADED))
+		return 0;
+	out = iface_find(ifindex);
+	return out && flow_has_moved(f, out->port);
+}
+
+/*
  * The flow that the packet has: VERDICT_CONTINUE when it may go on by it, VERDICT_PASS_TO_TC when that
  * is for tc to judge, VERDICT_PASS_NO_RULE where it is over.
  */
@@ -158,7 +172,8 @@ static __always_inline enum verdict flow_known(void *ctx, int xdp)
 	if (!f)
 		return VERDICT_PASS_NO_RULE;
 	is_reply = f->flags & FLOW_REPLY;
-	if (flow_is_over(ctx, r, f, xdp)) {
+	if (flow_is_over(ctx, r, f, xdp) ||
+	    (!xdp && r->p.hook == HOOK_TC_EGRESS && flow_leaves_elsewhere(f, r->p.ifindex))) {
 		flow_end(is_reply);
 		return VERDICT_PASS_NO_RULE;
 	}

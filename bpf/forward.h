@@ -218,6 +218,22 @@ static __always_inline void route_keep(struct request *r, struct flow *f)
 	hop_use(r);
 }
 
+/*
+ * Is the interface another than the one whose address the flow has been given? Answers would come in
+ * there, if that address could be sent from at all (nf_nat_oif_changed()).
+ */
+static __always_inline int flow_has_moved(const struct flow *f, __u32 port)
+{
+	return f->flags & FLOW_MASQUERADED && f->port != port;
+}
+
+/* Is the next hop's interface known? */
+static __always_inline int route_leaves(const struct next_hop *hop)
+{
+	return hop->route == ROUTE_NEXT_HOP || hop->route == ROUTE_NO_NEIGHBOUR ||
+	       hop->route == ROUTE_TOO_BIG;
+}
+
 /* Looks up the route of the request's packet to r->want, if it is not known yet, and keeps it in the flow. */
 static __always_inline void route_resolve(void *ctx, struct flow *f, int xdp)
 {
@@ -227,6 +243,8 @@ static __always_inline void route_resolve(void *ctx, struct flow *f, int xdp)
 		return;
 	if (r->p.hop.route == ROUTE_UNKNOWN)
 		route_find(ctx, r, &r->want, xdp);
+	if (route_leaves(&r->p.hop) && flow_has_moved(f, r->p.hop.port))
+		r->p.hop.route = ROUTE_ELSEWHERE;
 	route_keep(r, f);
 }
 

@@ -57,6 +57,7 @@ enum frames {
 #define ROUTE_NEXT_HOP     BPF_FIB_LKUP_RET_SUCCESS /* interface and both link addresses known */
 #define ROUTE_NO_NEIGHBOUR BPF_FIB_LKUP_RET_NO_NEIGH /* the kernel has to ask for the address */
 #define ROUTE_TOO_BIG      BPF_FIB_LKUP_RET_FRAG_NEEDED
+#define ROUTE_ELSEWHERE    0x100 /* not by the interface that its flow is bound to */
 
 /*
  * Is the length within these bounds, as the verifier sees it, too? It is asked just before its use, as

@@ -66,6 +66,12 @@ static __always_inline int flow_may_exist(const struct packet *p)
 					 : port_is_destination(p->tuple.dport);
 }
 
+/* The index is read from the context, or it would be kept over all that comes before and after. */
+static __always_inline int egress_has_moved(const struct packet *p, const struct flow *f)
+{
+	return p->hook == HOOK_TC_EGRESS && flow_leaves_elsewhere(f, packet_skb(p)->ifindex);
+}
+
 /*
  * The packet's flow, once it is certain that it has one, and that the flow is alive and made under
  * the rules in force. What the flow table alone does not settle is looked at by admit(): a first
@@ -88,7 +94,8 @@ static __always_inline enum verdict flow_lookup(struct packet *p, struct flow **
 	*found = f;
 	if (likely(f && packet_now(p) - f->used <= settings.timeout_least &&
 		   !(p->tcp_flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) &&
-		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY)))
+		   (f->generation == (__u16)p->generation || f->flags & FLOW_REPLY) &&
+		   !egress_has_moved(p, f)))
 		return VERDICT_CONTINUE;
 	if (!f && is_uncovered(p))
 		return VERDICT_PASS_NO_RULE;
@@ -114,6 +121,29 @@ static __always_inline void flow_account(const struct packet *p, struct flow *f)
 	rule_count_packet(f->rule_out, p->l3_length);
 }
 
+/* Ends the flow that the request's packet has. A function of its own to the verifier, as it is rare. */
+__attribute__((noinline)) int ingress_end(void)
+{
+	struct request *r = request_get();
+
+	if (r && request_pair(r, &r->p.tuple))
+		flow_end(0);
+	return 0;
+}
+
+/*
+ * A packet whose way is not by the interface that its flow is bound to. The stack takes it, as marks
+ * may route it otherwise there, and tc_egress sees by which it leaves. Where its destination changes
+ * the stack would take it for another's: that flow ends here, and the next packet begins another.
+ */
+static __always_inline enum verdict ingress_elsewhere(const struct flow *f)
+{
+	if (!(f->flags & FLOW_DNAT))
+		return VERDICT_PASS_STRAY;
+	ingress_end();
+	return VERDICT_DROP_STRAY;
+}
+
 /* What is not simply forwarded. tc only: XDP has passed such a packet on. */
 static __always_inline enum verdict ingress_exception(const struct packet *p, const struct flow *f)
 {
@@ -123,6 +153,8 @@ static __always_inline enum verdict ingress_exception(const struct packet *p, co
 		return VERDICT_DROP_UNREACHABLE;
 	if (p->ttl <= 1)
 		return VERDICT_ANSWER_TTL;
+	if (unlikely(p->hop.route == ROUTE_ELSEWHERE))
+		return ingress_elsewhere(f);
 	if (p->hop.route != ROUTE_TOO_BIG)
 		return VERDICT_CONTINUE;
 	if (p->shape & PACKET_DF)

@@ -282,6 +282,10 @@ __attribute__((noinline)) int flow_want_original(void)
 		return -ENOENT;
 	bucket_seek_soon(r, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
+	if (r->masquerade) {
+		r->entry.flow.flags |= FLOW_MASQUERADED;
+		r->entry.flow.port = r->masquerade;
+	}
 	return 0;
 }
 

@@ -42,6 +42,7 @@ struct request {
 	__u8 from_local; /* and for the reply direction */
 	__u8 refused; /* the flow only notes that its packet was not let in */
 	__u8 claim; /* CLAIM_…: what is to be done for the flow that the packet asks for */
+	__u16 masquerade; /* the position in `ports` of the interface that the flow is bound to; 0: none */
 	__u8 unclaimed; /* the packet's verdict where CLAIM_IF_FREE finds no room */
 	__u32 rule_in;
 	__u32 rule_out;
@@ -144,6 +145,7 @@ static __always_inline struct request *request_new(const struct packet *p)
 	r->from_local = 0;
 	r->refused = 0;
 	r->claim = 0;
+	r->masquerade = 0;
 	r->rule_in = 0;
 	r->rule_out = 0;
 	r->claimed = 0;

@@ -105,6 +105,19 @@ static __always_inline int translate_to_own(__u32 ifindex, enum family family, _
 }
 
 /*
+ * masquerade, by the interface that the packet will leave by; or the one whose side it is led back from,
+ * by which nothing leaves. The flow is bound to the former. 0: it has an address.
+ */
+static __always_inline int translate_masquerade(struct request *r, __u32 ifindex)
+{
+	const struct iface *out = iface_find(ifindex);
+
+	if (out && ifindex != r->hairpin)
+		r->masquerade = out->port;
+	return translate_to_own(ifindex, r->p.tuple.family, r->want.saddr);
+}
+
+/*
  * dnat and redirect, by the rule in ROOM_IN. VERDICT_CONTINUE, or why not. As the one below, a
  * function of its own to the verifier.
  */
@@ -173,7 +186,7 @@ __attribute__((noinline)) int translate_source(__u32 room, __u32 ifindex)
 		return VERDICT_CONTINUE;
 	if (rule->kind != RULE_MASQUERADE)
 		translate_address(rule, &r->p.tuple, r->want.saddr);
-	else if (translate_to_own(ifindex, r->p.tuple.family, r->want.saddr))
+	else if (translate_masquerade(r, ifindex))
 		return VERDICT_DROP_NO_ADDRESS;
 	if (rule->flags & RULE_PORT_SET && r->choose) {
 		r->port_min = rule->port_min;

@@ -40,6 +40,7 @@ struct flow_key {
 #define FLOW_SNAT        (1U << 1) /* source address or port changes */
 #define FLOW_DNAT        (1U << 2) /* destination address or port changes */
 #define FLOW_TO_LOCAL    (1U << 3) /* this direction ends at this host */
+#define FLOW_MASQUERADED (1U << 6) /* with the address of the interface at `port`, to leave by it */
 /* What the flow holds, in both of its entries (see mapping.h). */
 #define FLOW_MAPPED      (1U << 4) /* its source's mapping */
 #define FLOW_MAPPED_BACK (1U << 5) /* its destination's mapping, under which it came in */

@@ -122,12 +122,12 @@ def masquerade_both(t):
     t.load(*(f"masquerade out {name} {family}from {t.f.innet}" for name in ("eth0", "eth2")))
 
 
-def leaves(t, packet):
+def leaves(t, packet, **changes):
     """By which of the two ways; its source has to be the address there."""
     frame = t.only(t.exchange(t.client, packet))
     by = t.router if frame.link is t.router.link else t.narrow
     source = t.f.edge_out if by is t.router else t.f.edge_narrow
-    t.equal(frame, rewritten(packet, src=source), by)
+    t.equal(frame, rewritten(packet, src=source, **changes), by)
     return by
 
 
@@ -149,6 +149,63 @@ def next_hops(t):
                     t.check(len(seen) == 1, f"by both: {packet.summary()}")
                     used |= seen
     t.check(len(used) == 2, "only one way was used")
+
+
+def moves(t, packet, **changes):
+    """A flow that has left by one way leaves by the other when the route does. The packet that finds
+    it so may be lost (the kernel's NAT drops it), but has no other's address."""
+    t.check(leaves(t, packet, **changes) is t.router, "not by the first way")
+    try:
+        route_by(t, "narrow")
+        for frame in t.exchange(t.client, packet):
+            t.equal(frame, rewritten(packet, src=t.f.edge_narrow, **changes), t.narrow)
+        for _ in range(2):
+            t.check(leaves(t, packet, **changes) is t.narrow, "not by the other way")
+    finally:
+        route_by(t, "router")
+
+
+@case("W1", "a masqueraded flow that is routed elsewhere has the address that belongs there")
+def route_changed(t):
+    f = t.f
+    masquerade_both(t)
+    for packet in (f.udp(f.client, f.far, t.port(), 53), f.echo(f.client, f.far, t.port()),
+                   f.tcp(f.client, f.far, t.port(), 80)):
+        moves(t, packet)
+
+
+@case("W1", "it does where only the outside is attached")
+def route_changed_outside(t):
+    f, attached = t.f, t.edge.interfaces
+    t.edge.interfaces = ("eth0", "eth2")
+    try:
+        masquerade_both(t)
+        moves(t, f.udp(f.client, f.far, t.port(), 53))
+    finally:
+        t.edge.interfaces = attached
+
+
+@case("W1", "it does where its destination is translated, too")
+def route_changed_both(t):
+    f = t.f
+    family = "ipv6 " if f.is6 else ""
+    t.load(f"dnat in eth1 udp to {f.at(f.pool1, 7000)} -> {f.at(f.far, 53)}",
+           *(f"masquerade out {name} {family}from {f.innet}" for name in ("eth0", "eth2")))
+    moves(t, f.udp(f.client, f.pool1, t.port(), 7000), dst=f.far, dport=53)
+
+
+@case("W1", "a flow under snat keeps its address when it is routed elsewhere")
+def route_changed_snat(t):
+    f = t.f
+    t.load(*(f"snat out {name} from {f.innet} -> {f.pool1}" for name in ("eth0", "eth2")))
+    packet = f.udp(f.client, f.far, t.port(), 53)
+    t.forward(t.client, packet, t.router, src=f.pool1)
+    try:
+        route_by(t, "narrow")
+        for _ in range(3):
+            t.forward(t.client, packet, t.narrow, src=f.pool1)
+    finally:
+        route_by(t, "router")
 
 
 def forward_both(t):

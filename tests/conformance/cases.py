@@ -31,8 +31,8 @@ ROWS = {
     "I2": ("an ICMP error that is broken or about nothing known is dropped, and none changes a "
            "mapping (RFC 4787 R12, 5508 R6)", "from outside; lets unknown ones out"),
     "I3": ("two hosts with one echo identifier get two, and each its own replies", "yes"),
-    "W1": ("several ways ahead: what leaves by one has its address, and a source may come by any of "
-           "them", "yes"),
+    "W1": ("several ways ahead: what leaves by one has its address, also when the route changes; a "
+           "source may come by any of them", "yes; at a change, one packet is lost"),
     "P1": ("DF and a smaller MTU ahead: an error with that MTU (RFC 4787 R13)", "yes"),
     "P2": ("no DF: fragmented, and every fragment translated", "yes"),
     "P3": ("fragments in and out of order are translated, and a flood of them is bounded "

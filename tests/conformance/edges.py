@@ -77,6 +77,7 @@ TIMEOUTS = {"udp": "udp_timeout_stream", "unanswered": "udp_timeout", "icmp": "i
 class NftEdge:
     """The same rules in nft's words, as far as it has them."""
     against = "nft"
+    interfaces = INTERFACES
 
     def __init__(self, namespace, _):
         self.namespace = namespace

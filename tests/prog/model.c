@@ -336,6 +336,16 @@ static bool changes_destination(const struct model_flow *flow, int d)
 	return to.daddr != flow->tuple[d].daddr || to.dport != flow->tuple[d].dport;
 }
 
+static bool has_moved(const struct model_flow *flow, int d, enum iface_id by)
+{
+	return flow->masqueraded && d == 0 && flow->by != by;
+}
+
+static void end_flow(struct model *m, struct model_flow *flow)
+{
+	*flow = m->flows[--m->flow_count];
+}
+
 static bool connection_closed(const struct model_flow *flow)
 {
 	uint8_t either = flow->tcp_seen[0] | flow->tcp_seen[1];
@@ -728,6 +738,8 @@ static void want_source(struct walk *w, struct wanted *want, int at, enum iface_
 	if (!rule)
 		return;
 	want->flow.rule[STAGE_OUT] = at;
+	want->flow.masqueraded = rule->kind == RULE_MASQUERADE;
+	want->flow.by = iface;
 	want->leaves.saddr = rule->kind == RULE_MASQUERADE ? ADDR_EDGE(iface)
 							   : ntohl(rule->target.addr_min.word[0]);
 }
@@ -948,13 +960,20 @@ static enum verdict leave_ingress(struct walk *w, struct model_flow *flow, int d
 	struct way way = route(to.daddr, w->p.length);
 	bool source = changes_source(flow, d), destination = changes_destination(flow, d);
 	bool here = flow->ends_here[d] || way.route == ROUTE_HERE;
+	bool moved = !here && has_moved(flow, d, way.iface);
 
-	if (w->xdp && (flow->ends_here[d] || !xdp_can(w, &way)))
+	if (w->xdp && (flow->ends_here[d] || moved || !xdp_can(w, &way)))
 		return VERDICT_PASS_TO_TC;
 	if (!here && way.route == ROUTE_REFUSED)
 		return VERDICT_DROP_UNREACHABLE;
 	if (!here && w->p.ttl <= 1)
 		return VERDICT_ANSWER_TTL;
+	if (moved && !destination)
+		return VERDICT_PASS_STRAY;
+	if (moved) {
+		end_flow(w->m, flow);
+		return VERDICT_DROP_STRAY;
+	}
 	if (!here && way.route == ROUTE_TOO_LONG) {
 		if (w->p.dont_fragment)
 			return VERDICT_ANSWER_MTU;
@@ -1013,6 +1032,10 @@ static enum verdict egress(struct walk *w)
 	int d = 0;
 
 	flow = packet_flow(w, &d);
+	if (flow && has_moved(flow, d, w->place.iface)) {
+		end_flow(w->m, flow);
+		flow = NULL;
+	}
 	if (!flow) {
 		verdict = begin_egress(w);
 		if (verdict != NO_VERDICT)

@@ -24,6 +24,8 @@ struct model_flow {
 	struct tuple tuple[2]; /* of packets as they arrive: original, reply */
 	bool ends_here[2]; /* packets of that direction are for this host */
 	int rule[STAGE_COUNT]; /* position, or -1 */
+	bool masqueraded; /* the original direction is to leave by this interface */
+	enum iface_id by;
 	uint8_t tcp_seen[2]; /* TCP_… of any segment of the direction; TCP_ACK: without SYN */
 	uint16_t ack_high[2]; /* upper half of what the direction acknowledged last */
 };
