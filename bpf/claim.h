@@ -131,14 +131,16 @@ static __always_inline __u32 source_way(void *ctx, int xdp, __u32 ifindex, __u32
 
 /*
  * A lookup tells one of a route's next hops, by a hash of both addresses, but a source may come from
- * any of them (fib_info_nh_uses_dev()). IPv6 prefers the one by the interface that is asked for, and
- * takes no other route for its sake. IPv4 would, a less specific one; there the other address is
- * varied, in what its own network has it for.
+ * any of them (fib_info_nh_uses_dev()). Asked for one by this interface, IPv6 takes no other route for
+ * its sake. IPv4 would, a less specific one: if even of these none is by it, that settles it; else the
+ * other address is varied, in what its own network has it for.
  */
 static __always_inline int source_has_next_hop(void *ctx, int xdp, __u32 ifindex, int ip4)
 {
-	if (!ip4)
-		return source_way(ctx, xdp, ifindex, 0, BPF_FIB_LOOKUP_OUTPUT) == ifindex;
+	int leads = source_way(ctx, xdp, ifindex, 0, BPF_FIB_LOOKUP_OUTPUT) == ifindex;
+
+	if (!ip4 || !leads)
+		return leads;
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < NEXT_HOP_TRIES; i++)
 		if (source_way(ctx, xdp, ifindex, bpf_get_prandom_u32() & 0xff, 0) == ifindex)
