@@ -308,6 +308,8 @@ static __always_inline enum verdict begin_egress(struct __sk_buff *skb, struct r
 	const struct rule_action *rule;
 	enum verdict verdict;
 
+	if (packet_is_ip4(p) && skb->tc_index == TC_INDEX_HALF)
+		return VERDICT_DROP_STRAY; /* the rest of its translation, which has ended meanwhile */
 	flow_key_reverse(&p->tuple, &r->sought);
 	if (p->shape & PACKET_PORTS && bucket_find() >= 0)
 		return p->shape & PACKET_LOCAL ? begin_aside(r) : VERDICT_PASS_DONE;

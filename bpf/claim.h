@@ -78,7 +78,7 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 
 /*
  * The interface by which the routing table leads back to the packet's source, from an address that
- * differs from the packet's destination in these bits. 0: no way. Where forwarding is off nothing can
+ * differs from the packet's destination in these of its last bits. 0: no way. Where forwarding is off nothing can
  * be asked, and nothing is forwarded: the stack looks at what is delivered.
  */
 static __always_inline int way_back(void *ctx, __u32 ifindex, __u32 differ, __u32 flags)
@@ -96,7 +96,10 @@ static __always_inline int way_back(void *ctx, __u32 ifindex, __u32 differ, __u3
 	fib->tot_len = 1; /* without, this packet's would be compared with the MTU there */
 	fib->ifindex = ifindex;
 	__builtin_memcpy(fib->ipv6_src, r->p.tuple.daddr, sizeof(fib->ipv6_src));
-	fib->ipv4_src ^= bpf_htonl(differ);
+	if (packet_is_ip4(&r->p))
+		fib->ipv4_src ^= bpf_htonl(differ);
+	else
+		fib->ipv6_src[3] ^= bpf_htonl(differ);
 	__builtin_memcpy(fib->ipv6_dst, r->p.tuple.saddr, sizeof(fib->ipv6_dst));
 	route = bpf_fib_lookup(ctx, fib, sizeof(*fib), flags);
 	if (route == BPF_FIB_LKUP_RET_FWD_DISABLED)
@@ -126,23 +129,36 @@ static __always_inline __u32 source_way(void *ctx, int xdp, __u32 ifindex, __u32
 		   : way_back_tc(ctx, ifindex, differ, flags);
 }
 
-/* A next hop that has as much weight as the others together is found but once in 2^32 times. */
-#define NEXT_HOP_TRIES 32
+/* A next hop that has as much weight as the others together is missed but once in 2^32 times. */
+#define NEXT_HOP_TRIES   32
+/*
+ * Such lookups in a second, a quarter of a CPU's time: in a flood of forged sources, which take all
+ * tries, the first one settles the rest of a jiffy.
+ */
+#define NEXT_HOP_LOOKUPS 1600000
+
+static __always_inline int next_hop_may_draw(struct request *r)
+{
+	if (r->drew_at != packet_now(&r->p)) {
+		r->drew_at = packet_now(&r->p);
+		r->draws = 0;
+	}
+	return r->draws++ < NEXT_HOP_LOOKUPS / r->hz;
+}
 
 /*
  * A lookup tells one of a route's next hops, by a hash of both addresses, but a source may come from
  * any of them (fib_info_nh_uses_dev()). Asked for one by this interface, IPv6 takes no other route for
- * its sake. IPv4 would, a less specific one: if even of these none is by it, that settles it; else the
- * other address is varied, in what its own network has it for.
+ * its sake. IPv4 would, a less specific one; and what is asked so is under other rules of policy
+ * routing. Then the other address is varied, in what its own network has it for.
  */
-static __always_inline int source_has_next_hop(void *ctx, int xdp, __u32 ifindex, int ip4)
+static __always_inline int source_has_next_hop(void *ctx, struct request *r, __u32 ifindex, int xdp)
 {
-	int leads = source_way(ctx, xdp, ifindex, 0, BPF_FIB_LOOKUP_OUTPUT) == ifindex;
-
-	if (!ip4 || !leads)
-		return leads;
+	if (!packet_is_ip4(&r->p) &&
+	    source_way(ctx, xdp, ifindex, 0, BPF_FIB_LOOKUP_OUTPUT) == ifindex)
+		return 1;
 #pragma clang loop unroll(disable)
-	for (int i = 0; i < NEXT_HOP_TRIES; i++)
+	for (int i = 0; i < NEXT_HOP_TRIES && next_hop_may_draw(r); i++)
 		if (source_way(ctx, xdp, ifindex, bpf_get_prandom_u32() & 0xff, 0) == ifindex)
 			return 1;
 	return 0;
@@ -155,7 +171,7 @@ static __always_inline int source_has_next_hop(void *ctx, int xdp, __u32 ifindex
 static __always_inline int source_forged(void *ctx, __u32 ifindex, int xdp)
 {
 	const struct iface *in = iface_find(ifindex);
-	const struct request *r = request_get();
+	struct request *r = request_get();
 	__u32 way;
 
 	if (!r)
@@ -165,7 +181,7 @@ static __always_inline int source_forged(void *ctx, __u32 ifindex, int xdp)
 	way = source_way(ctx, xdp, ifindex, 0, 0);
 	if (!way || way == ifindex || in->flags & IFACE_LOOSE_SOURCE)
 		return !way;
-	return !source_has_next_hop(ctx, xdp, ifindex, packet_is_ip4(&r->p));
+	return !source_has_next_hop(ctx, r, ifindex, xdp);
 }
 
 /* Functions of their own to the verifier, likewise. */

@@ -17,6 +17,7 @@ __attribute__((noinline)) int begin_hairpin(void)
 {
 	const struct rule_action *rule = NULL;
 	struct request *r = request_get();
+	enum verdict verdict;
 
 	if (!r)
 		return VERDICT_DROP_ERROR;
@@ -27,7 +28,9 @@ __attribute__((noinline)) int begin_hairpin(void)
 		segment_rule(r, rule);
 		if (segment_is_tc(r))
 			return VERDICT_PASS_TO_TC;
-		return translate_source(ROOM_OUT, r->hairpin);
+		verdict = translate_source(ROOM_OUT, r->hairpin);
+		r->masquerade = 0; /* it does not leave by that interface */
+		return verdict;
 	}
 	__builtin_memcpy(r->want.saddr, r->p.tuple.daddr, sizeof(r->want.saddr));
 	return translate_source(ROOM_NONE, 0);

@@ -139,7 +139,7 @@ __attribute__((noinline)) int ingress_end(void)
 static __always_inline enum verdict ingress_elsewhere(const struct flow *f)
 {
 	if (!(f->flags & FLOW_DNAT))
-		return VERDICT_PASS_STRAY;
+		return VERDICT_PASS_ELSEWHERE;
 	ingress_end();
 	return VERDICT_DROP_STRAY;
 }

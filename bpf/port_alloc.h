@@ -282,7 +282,8 @@ __attribute__((noinline)) int flow_want_original(void)
 		return -ENOENT;
 	bucket_seek_soon(r, &r->p.tuple);
 	flow_fill(r, &r->p.tuple, &r->want, r->to_local | holds(r));
-	if (r->masquerade) {
+	/* what keeps its source is bound to nothing: it may go through several devices that are attached */
+	if (r->masquerade && r->entry.flow.flags & FLOW_SNAT) {
 		r->entry.flow.flags |= FLOW_MASQUERADED;
 		r->entry.flow.port = r->masquerade;
 	}

@@ -56,6 +56,9 @@ struct request {
 	/* the last search for a port that found none: not of this packet, but to spare another one */
 	__u64 vain_subject;
 	__u32 vain_at; /* jiffies */
+	/* how often a next hop has been drawn in that jiffy, likewise */
+	__u32 draws;
+	__u32 drew_at; /* jiffies */
 	/* the last next hop that the service was told of, likewise */
 	struct hop_key told;
 	__u32 told_at;

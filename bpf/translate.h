@@ -104,16 +104,12 @@ static __always_inline int translate_to_own(__u32 ifindex, enum family family, _
 	return iface->addr6[0] ? 0 : -1;
 }
 
-/*
- * masquerade, by the interface that the packet will leave by; or the one whose side it is led back from,
- * by which nothing leaves. The flow is bound to the former. 0: it has an address.
- */
+/* masquerade: the flow is bound to the interface that the packet will leave by. 0: it has an address. */
 static __always_inline int translate_masquerade(struct request *r, __u32 ifindex)
 {
 	const struct iface *out = iface_find(ifindex);
 
-	if (out && ifindex != r->hairpin)
-		r->masquerade = out->port;
+	r->masquerade = out ? out->port : 0;
 	return translate_to_own(ifindex, r->p.tuple.family, r->want.saddr);
 }
 

@@ -69,7 +69,7 @@ struct flow {
 	__u16 addr_delta; /* RFC 1624: ones' complement sum of ~old + new over the addresses */
 	__u8 dmac[6]; /* the next hop, while hop_generation and the lease say so; read as 8 bytes */
 	__be16 ack_high; /* upper half of the last acknowledgement in this direction, if there is one */
-	__u16 port; /* position in `ports` */
+	__u16 port; /* position in `ports`, of the next hop; with FLOW_MASQUERADED also without one */
 	__u16 hop_generation; /* low bits of hop_lease.generation; 0: no next hop known */
 	__u16 generation; /* low bits of the ruleset's generation that made or confirmed it */
 	__u16 mss; /* answering: the largest TCP segment that either end may be told; 0: any */

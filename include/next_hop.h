@@ -21,13 +21,19 @@ struct hop_lease {
 	__u32 generation; /* low 16 bits are never 0 */
 } __attribute__((aligned(8))); /* read at once */
 
-/* Where flows may go without a route lookup; the key is flow.port, 0 is none. */
+/*
+ * Where flows may go without a route lookup; the key is flow.port. 0 is none, and its `last` the one that
+ * was given last.
+ */
 struct port {
 	__u8 mac[6]; /* read as 8 bytes */
 	__u16 pad;
 	__u32 ifindex; /* 0: not in use */
 	__u32 flags; /* those of struct iface */
-	__u32 mtu; /* of layer 3 */
+	union {
+		__u32 mtu; /* of layer 3 */
+		__u32 last;
+	};
 	__u32 mtu_tagged; /* what XDP may send there as it is: the device's, less its tags */
 	struct vlan_tag tags[VLAN_TAGS_MAX]; /* with IFACE_VLAN: what its frames begin with */
 } __attribute__((aligned(8)));

@@ -25,6 +25,8 @@
 	X(PASS_PARTIAL, "partial_checksum", \
 	  "left by XDP to the tc program: its checksum is not computed yet") \
 	X(PASS_MTU, "mtu_stack", "larger than the path takes: left to the stack, which fragments") \
+	X(PASS_ELSEWHERE, "elsewhere", \
+	  "its route leaves by another interface than its flow: left to the stack, as marks may lead it") \
 	X(ANSWER_TTL, "time_exceeded", "time to live used up: its sender is told") \
 	X(ANSWER_MTU, "too_big", "larger than the path takes: its sender is told") \
 	X(HELD, "held", "a fragment that waits for the first of its datagram") \

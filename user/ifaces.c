@@ -10,19 +10,25 @@
 #include "sysctl.h"
 
 /*
- * A port for the interface: the one that it has, else the first that is free. 0: all are taken, and
- * its packets have their routes looked up one by one.
+ * A port for the interface: the one that it has, else the next that is free, going round, as flows
+ * may be bound to one that has gone. 0: all are taken, and its packets have their routes looked up
+ * one by one.
  */
 static __u32 port_find(const struct state *state, unsigned int ifindex)
 {
+	const int ports = state->map[MAP_ports];
+	struct port last = { 0 }, port;
+	const __u32 none = 0;
 	struct iface iface;
-	struct port port;
 
 	if (!bpf_map_lookup_elem(state->map[MAP_ifaces], &ifindex, &iface) && iface.port)
 		return iface.port;
-	for (__u32 at = 1; at < XFWD_PORTS_MAX; at++)
-		if (!bpf_map_lookup_elem(state->map[MAP_ports], &at, &port) && !port.ifindex)
-			return at;
+	bpf_map_lookup_elem(ports, &none, &last);
+	for (int i = 1; i < XFWD_PORTS_MAX; i++) {
+		last.last = last.last % (XFWD_PORTS_MAX - 1) + 1;
+		if (!bpf_map_lookup_elem(ports, &last.last, &port) && !port.ifindex)
+			return bpf_map_update_elem(ports, &none, &last, BPF_ANY) ? 0 : last.last;
+	}
 	return 0;
 }
 

@@ -194,6 +194,41 @@ def route_changed_both(t):
     moves(t, f.udp(f.client, f.pool1, t.port(), 7000), dst=f.far, dport=53)
 
 
+@contextlib.contextmanager
+def marked(t):
+    """Within this, the stack routes UDP by the router, whatever others take for its way."""
+    edge = t.net.edge
+    run("ip", "netns", "exec", edge, "nft", "table inet marks { chain mark_all { type filter hook "
+        "prerouting priority mangle; meta l4proto udp meta mark set 7; }; }")
+    run("ip", "-n", edge, "route", "add", "default", "via", t.f.router, "table", "77")
+    run("ip", "-n", edge, "rule", "add", "fwmark", "7", "lookup", "77")
+    try:
+        yield
+    finally:
+        run("ip", "-n", edge, "rule", "delete", "fwmark", "7")
+        run("ip", "-n", edge, "route", "flush", "table", "77")
+        run("ip", "netns", "exec", edge, "nft", "delete", "table", "inet", "marks")
+
+
+@case("W1", "what the stack fragments by another way leaves no flow behind that leads astray",
+      families=(4,))
+def fragmented_elsewhere(t):
+    f, port = t.f, t.port()
+    t.load(f"dnat in eth1 udp to {f.at(f.pool1, 7000)} -> {f.at(f.far, 53)}",
+           *(f"masquerade out {name} from {f.innet}" for name in ("eth0", "eth2")))
+    packet = f.udp(f.client, f.pool1, port, 7000)
+    large = f.udp(f.client, f.pool1, port, 7000, LONG, flags=0)
+    route_by(t, "narrow")
+    try:
+        with marked(t):
+            t.forward(t.client, packet, t.narrow, src=f.edge_narrow, dst=f.far, dport=53)
+            t.blocked(t.client, large, t.router)
+            for _ in range(2):
+                t.forward(t.client, packet, t.narrow, src=f.edge_narrow, dst=f.far, dport=53)
+    finally:
+        route_by(t, "router")
+
+
 @case("W1", "a flow under snat keeps its address when it is routed elsewhere")
 def route_changed_snat(t):
     f = t.f

@@ -11,7 +11,7 @@ from packets import ANY, ones_sum, ports, rewritten
 # All other verdicts are reasons to drop.
 PASSES = {"forwarded", "delivered", "translated", "no_rule", "accepted", "tracked", "done",
           "other_protocol", "other_host", "stray", "to_tc", "partial_checksum", "ttl_stack",
-          "mtu_stack"}
+          "mtu_stack", "elsewhere"}
 
 
 def takes(t, sender, packets, receiver, **changes):

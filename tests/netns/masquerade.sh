@@ -143,6 +143,31 @@ test_stray_counted() {
 	(($(counter stray_dropped) >= 6))
 }
 
+# What it sends itself leaves a bridge with an address of that, and its port with the same one.
+own_through_bridge() {
+	topology
+	ip -n "$EDGE" address flush dev eth0
+	ip -n "$EDGE" link add br0 type bridge
+	ip -n "$EDGE" link set eth0 master br0
+	ip -n "$EDGE" link set br0 up
+	ip -n "$EDGE" address add 198.51.100.1/24 dev br0
+	serve "$OUTSIDE" udp 0.0.0.0 53
+	xfwd -q apply - <<<"interface br0
+		interface eth0
+		masquerade limit rate 5/s"
+	in_ns "$EDGE" /usr/bin/python3 - <<-'END'
+		import socket
+		with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+		    one.settimeout(10)
+		    one.bind(("", 4321))
+		    for number in range(20):
+		        one.sendto(b"%d" % number, ("198.51.100.2", 53))
+		        answer = one.recv(100).split()
+		        assert answer[:2] + answer[3:] == [b"198.51.100.1", b"4321", b"%d" % number], answer
+	END
+	equal "flows of 20 packets" "$(flow_count)" 1
+}
+
 every_mode "TCP out, small and large" tcp_out
 every_mode "UDP out" udp_out
 each_mode "netcat and socat" with_netcat
@@ -150,6 +175,7 @@ each_mode "two inside hosts with one source port" two_inside_hosts
 each_mode "ping out" ping_out
 each_mode "500 connections, 50 at once" many_at_once
 each_mode "the edge's own connections" edge_itself_goes_out
+once "the edge's own through a bridge that is attached with its port" own_through_bridge
 each_mode "accept before masquerade exempts a destination" exempted
 each_mode "snat to an address and to a range of ports" to_an_address
 each_mode "ports used up" ports_used_up

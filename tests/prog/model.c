@@ -338,7 +338,7 @@ static bool changes_destination(const struct model_flow *flow, int d)
 
 static bool has_moved(const struct model_flow *flow, int d, enum iface_id by)
 {
-	return flow->masqueraded && d == 0 && flow->by != by;
+	return flow->masqueraded && d == 0 && changes_source(flow, d) && flow->by != by;
 }
 
 static void end_flow(struct model *m, struct model_flow *flow)
@@ -969,7 +969,7 @@ static enum verdict leave_ingress(struct walk *w, struct model_flow *flow, int d
 	if (!here && w->p.ttl <= 1)
 		return VERDICT_ANSWER_TTL;
 	if (moved && !destination)
-		return VERDICT_PASS_STRAY;
+		return VERDICT_PASS_ELSEWHERE;
 	if (moved) {
 		end_flow(w->m, flow);
 		return VERDICT_DROP_STRAY;
