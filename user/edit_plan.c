@@ -114,9 +114,8 @@ static int plan_slot(struct plan *plan, const struct running *running)
 
 	if (!used)
 		return -ENOMEM;
-	for (size_t i = 0; i < plan->records.count && slots_came_round(running); i++)
-		if (plan->records.list[i].rule.handle)
-			slot_set_add(used, plan->records.list[i].rule.slot);
+	if (slots_came_round(running))
+		slot_set_add_all(used, &plan->records);
 	plan->new.rule.slot = slot_find(running, used);
 	plan->clears_slot = plan->new.rule.slot <= running->last_slot;
 	free(used);

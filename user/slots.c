@@ -64,6 +64,13 @@ static __u32 chunks_count(const struct state *state)
 	return count;
 }
 
+void slot_set_add_all(struct slot_set *set, const struct records *records)
+{
+	for (size_t i = 0; i < records->count; i++)
+		if (records->list[i].rule.handle)
+			slot_set_add(set, records->list[i].rule.slot);
+}
+
 __u32 slot_find(const struct running *running, const struct slot_set *used)
 {
 	__u32 slot = running->next_slot;
@@ -122,6 +129,17 @@ struct giving {
 	bool clears; /* there is any */
 };
 
+/* A commit may still fail: until then the rules in force count there, those too that go with it. */
+static int add_in_force(const struct state *state, struct slot_set *used)
+{
+	struct records records;
+	int err = records_open(state, state->slot, &records);
+
+	slot_set_add_all(used, &records);
+	records_close(&records);
+	return err;
+}
+
 static int give_all(struct running *running, struct config *config, struct giving *giving)
 {
 	const __u32 last = running->last_slot;
@@ -151,8 +169,14 @@ static int give_all(struct running *running, struct config *config, struct givin
 int slots_give(struct state *state, struct config *config)
 {
 	struct giving *giving = calloc(1, sizeof(*giving));
-	int err = giving ? give_all(&state->running, config, giving) : -ENOMEM;
+	int err = giving ? add_in_force(state, &giving->used) : -ENOMEM;
 
+	if (!err)
+		err = give_all(&state->running, config, giving);
+	if (err == -E2BIG) { /* only those of rules that go are left */
+		memset(&giving->used, 0, sizeof(giving->used));
+		err = give_all(&state->running, config, giving);
+	}
 	if (!err && giving->clears)
 		err = slots_clear(state, &giving->again);
 	if (err == -E2BIG)

@@ -4,6 +4,7 @@
 #define XFWD_SLOTS_H
 
 #include "config.h"
+#include "records.h"
 #include "state.h"
 
 /* A bit for each slot, and so a word for each group of counters. */
@@ -21,6 +22,9 @@ static inline bool slot_set_has(const struct slot_set *set, __u32 slot)
 	return set->group[slot / XFWD_COUNTER_GROUP] >> slot % XFWD_COUNTER_GROUP & 1;
 }
 
+/* Those of all rules on record. */
+void slot_set_add_all(struct slot_set *set, const struct records *records);
+
 /*
  * Slots are given in turn, and from the first again after the last: flows of a deleted rule go on
  * counting in its slot, which then has been out of use for long. Were all given once?
@@ -37,8 +41,8 @@ void slot_take(struct running *running, __u32 slot);
 /* Nothing was counted in them, nor by a limit of their rules. 0 or -errno. */
 int slots_clear(const struct state *state, const struct slot_set *slots);
 /*
- * Handles and slots to the rules that have none; slots that were given before are cleared. Prints what
- * is wrong. 0 or -errno.
+ * Handles and slots to the rules that have none; slots that were given before are cleared. Those of rules
+ * in force are given last. Prints what is wrong. 0 or -errno.
  */
 int slots_give(struct state *state, struct config *config);
 /* Counters for all slots that were given. 0 or -errno. */

@@ -723,6 +723,40 @@ static void slots_for_all(void **state)
 	free(config.rules);
 }
 
+/*
+ * What is to take the place of rules in force may still fail: it gets their slots, and those are cleared,
+ * only where there are no others.
+ */
+static void slots_in_force(void **state)
+{
+	struct state *loaded = &harness.session.state;
+	struct config config, next;
+	struct running before;
+	__u32 slot;
+
+	(void)state;
+	parse("drop in eth0 tcp to :1\n", &config);
+	parse("drop in eth0 tcp to :2\n", &next);
+	apply_all(&config);
+	slot = config.rules[0].slot;
+	counter_write(slot, 1);
+	before = loaded->running;
+	loaded->running.next_slot = slot;
+	assert_int_equal(slots_give(loaded, &next), 0);
+	assert_int_not_equal(next.rules[0].slot, slot);
+	assert_int_equal(counted(slot), 1);
+	config_free(&next);
+	next.rules = calloc(XFWD_RULES_MAX, sizeof(*next.rules));
+	next.rule_count = XFWD_RULES_MAX;
+	assert_non_null(next.rules);
+	assert_int_equal(slots_give(loaded, &next), 0);
+	assert_int_equal(next.rules[XFWD_RULES_MAX - 1].slot, slot);
+	assert_int_equal(counted(slot), 0);
+	loaded->running = before;
+	config_free(&next);
+	config_free(&config);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -743,6 +777,7 @@ static int tests_run(void)
 		cmocka_unit_test(random_changes),     cmocka_unit_test(killed),
 		cmocka_unit_test(read_while_changed), cmocka_unit_test(among_many),
 		cmocka_unit_test(slots_for_all),      cmocka_unit_test(slots_come_round_again),
+		cmocka_unit_test(slots_in_force),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
