@@ -168,10 +168,10 @@ int pins_open(struct pins *pins, const char *netns, bool create)
 	err = check_privilege();
 	if (!err)
 		err = check_mounts();
-	if (!err)
-		err = mount_bpffs(create);
 	if (!err && netns)
 		err = enter_netns(netns);
+	if (!err)
+		err = mount_bpffs(create);
 	return err;
 }
 

@@ -23,9 +23,9 @@ struct pins {
 };
 
 /*
- * Finds the folder's name, mounts bpffs where it is missing and `create` says so, and enters the
- * namespace (NULL: stays). Prints what is wrong. 0 or -errno; -ENOENT without `create`: nothing is
- * loaded; -ENXIO: there is no such namespace.
+ * Finds the folder's name, enters the namespace (NULL: stays), and mounts bpffs where it is missing and
+ * `create` says so. Prints what is wrong. 0 or -errno; -ENOENT without `create`: nothing is loaded;
+ * -ENXIO: there is no such namespace.
  */
 int pins_open(struct pins *pins, const char *netns, bool create);
 bool pins_exist(const struct pins *pins);

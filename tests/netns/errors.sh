@@ -69,8 +69,13 @@ inside_netns_exec() {
 
 without_bpffs() { # in a mount namespace of its own, so that nobody else misses it
 	topology
+	ip -n "$EDGE" link add there0 type veth peer name there1
 	unshare --mount --propagation private bash -eu -c '
 		umount -l /sys/fs/bpf
+		"$1" -n "$2" apply --dry-run - <<<"drop in there0"
+		rc=0
+		"$1" -n "$2-nowhere" flush || rc=$?
+		((rc == 1))
 		"$1" -n "$2" list
 		"$1" -n "$2" add drop in eth0 tcp to :1
 		"$1" -n "$2" list -j | jq -e ".rules | length == 1"
