@@ -5,6 +5,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,25 +22,37 @@
 #include "sysctl.h"
 #include "task.h"
 
-/* Says so where no interface has that name. Returns the last one that it was said of: once is enough. */
-static const char *note_missing(const struct netdevs *devs, const char *name, const char *last)
+static int name_compare(const void *a, const void *b)
 {
-	if (!*name || !strcmp(name, last) || netdev_by_name(devs, name))
-		return last;
+	return strcmp(a, b);
+}
+
+/* Says so where no interface has that name, once: `asked` is a tsearch(3) tree of those before. */
+static void note_missing(const struct netdevs *devs, const char *name, void **asked)
+{
+	const char **node = *name ? tsearch(name, asked, name_compare) : NULL;
+
+	if (!node || *node != name || netdev_by_name(devs, name))
+		return;
 	msg_note("there is no interface \"%s\" now: its rules rest until it is there and "
 		 "`xfwd run`, or an `apply`, attaches it",
 		 name);
-	return name;
+}
+
+static void name_stays(void *name)
+{
+	(void)name;
 }
 
 static void note_all_missing(const struct config *config, const struct netdevs *devs)
 {
-	const char *last = "";
+	void *asked = NULL;
 
 	for (size_t i = 0; i < config->interface_count; i++)
-		last = note_missing(devs, config->interfaces[i].name, last);
+		note_missing(devs, config->interfaces[i].name, &asked);
 	for (size_t i = 0; i < config->rule_count; i++)
-		last = note_missing(devs, config->rules[i].ifname, last);
+		note_missing(devs, config->rules[i].ifname, &asked);
+	tdestroy(asked, name_stays);
 }
 
 /* As with all that forwards before the kernel routes: what should have been encrypted is not. */

@@ -51,6 +51,17 @@ known_interface() { # one that rules name already may be away: what changes othe
 	equal rules "$(rules | wc -l)" 4
 }
 
+away() { # each is said once, however their rules stand among each other
+	topology
+	printf 'drop in eth%d tcp to :%d\n' 0 1 1 2 0 3 1 4 >"$TMP/case/conf"
+	xfwd apply "$TMP/case/conf"
+	ip -n "$EDGE" link delete eth0
+	ip -n "$EDGE" link delete eth1
+	equal status "$(status_of xfwd apply "$TMP/case/conf")" 0
+	equal "interfaces said" "$(said | grep -o 'no interface "[^"]*"')" \
+		$'no interface "eth0"\nno interface "eth1"'
+}
+
 unknown_namespace() {
 	equal status "$(status_of "$XFWD" -n "$ID-nowhere" list)" 1
 	one_sentence
@@ -267,6 +278,7 @@ json_everywhere() {
 
 once "unknown interface" unknown_interface
 once "an interface of running rules that is away" known_interface
+once "interfaces that are away are said once each" away
 once "IPsec policies" ipsec_policies
 once "unknown namespace" unknown_namespace
 once "under ip netns exec" inside_netns_exec
