@@ -43,6 +43,19 @@ int cmd_outcome(const struct invocation *call, const struct diag *diag, int err)
 	return EXIT_USAGE;
 }
 
+/*
+ * The same for a file. That its rules cannot be in force anywhere is its fault; that it could not be read,
+ * for want of something here, is not.
+ */
+static int file_outcome(const struct invocation *call, const struct diag *diag, int err)
+{
+	int code = cmd_outcome(call, diag, err);
+
+	if (err == -EDOM)
+		return EXIT_USAGE;
+	return err == -EIO ? EXIT_FAILED : code;
+}
+
 static int read_file(const char *path, struct config *config, struct origins *origins,
 		     struct diag *diag)
 {
@@ -69,7 +82,7 @@ int cmd_check(const struct invocation *call)
 	config_init(&config);
 	diag_init(&diag);
 	err = read_file(call->argv[1], &config, &origins, &diag);
-	code = cmd_outcome(call, &diag, err);
+	code = file_outcome(call, &diag, err);
 	if (!code && call->json)
 		code = cmd_json(call, json_pack("{s:[], s:I}", "errors", "rules",
 						(json_int_t)config.rule_count));
@@ -78,7 +91,7 @@ int cmd_check(const struct invocation *call)
 	diag_free(&diag);
 	origins_free(&origins);
 	config_free(&config);
-	return code ? EXIT_USAGE : EXIT_DONE;
+	return code;
 }
 
 /*
@@ -164,7 +177,7 @@ static int dry_run(const struct invocation *call, struct config *config,
 		err = session_try(&session, config);
 	if (!err)
 		err = keep_handles(config, &session.config, &stays);
-	code = cmd_outcome(call, diag, err);
+	code = file_outcome(call, diag, err);
 	if (!code)
 		code = print_changes(call, &session.config, stays, config);
 	free(stays);
@@ -231,14 +244,12 @@ int cmd_apply(const struct invocation *call)
 	config_init(&config);
 	diag_init(&diag);
 	err = read_file(path, &config, &origins, &diag);
-	if (err && !diag.count)
-		code = EXIT_USAGE;
-	else if (!err && dry)
+	if (!err && dry) {
 		code = dry_run(call, &config, &origins, &diag);
-	else {
+	} else {
 		if (!err)
 			err = apply_config(call, &config, &origins, &diag);
-		code = cmd_outcome(call, &diag, err);
+		code = file_outcome(call, &diag, err);
 	}
 	diag_free(&diag);
 	origins_free(&origins);

@@ -89,8 +89,8 @@ static void note_pools(const struct tables *tables)
 			 RULESET_POOLS, tables->pools_left);
 }
 
-/* The rule to blame is counted from 1. */
-static void say_uncompiled(int err, size_t rule)
+/* The rule to blame is counted from 1. -EDOM where there is one. */
+static int say_uncompiled(int err, size_t rule)
 {
 	switch (err) {
 	case -E2BIG:
@@ -107,7 +107,9 @@ static void say_uncompiled(int err, size_t rule)
 		break;
 	default:
 		msg_error("cannot compile the rules: %s", strerror(-err));
+		return err;
 	}
+	return -EDOM;
 }
 
 static int compile_rules(const struct config *config, const struct netdevs *devs,
@@ -117,10 +119,9 @@ static int compile_rules(const struct config *config, const struct netdevs *devs
 	int err = compile(config, netdevs_ifindex, (void *)devs, tables, &at);
 
 	if (err)
-		say_uncompiled(err, at + 1);
-	else
-		ranks_spread(tables);
-	return err;
+		return say_uncompiled(err, at + 1);
+	ranks_spread(tables);
+	return 0;
 }
 
 static int running_write(struct state *state, __u32 slot, const struct config *config)

@@ -21,14 +21,14 @@
 
 /*
  * Handles and counter slots are given to rules that have none (handle 0). `devs` are the interfaces
- * that exist. Prints what is wrong.
+ * that exist. Prints what is wrong. 0 or -errno; -EDOM: such rules cannot be in force anywhere.
  */
 int commit(struct state *state, const struct pins *pins, struct config *config,
 	   struct netdevs *devs, unsigned int flags);
 
 /*
- * What it would refuse before it changes anything. `state` is NULL where none is running. Prints what
- * is wrong.
+ * What it would refuse before it changes anything, and with which error. `state` is NULL where none is
+ * running. Prints what is wrong.
  */
 int commit_try(const struct state *state, const struct config *config, const struct netdevs *devs);
 

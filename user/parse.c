@@ -17,6 +17,19 @@
 /* Columns are ints, and no configuration is this large. */
 #define FILE_SIZE_MAX     (256 << 20)
 
+/* What may pass stays the result, whatever is wrong besides. */
+static void result_add(struct parser *parser, int err)
+{
+	if (err == -ENOMEM || err == -EIO || !parser->result)
+		parser->result = err;
+}
+
+/* The result for a file that cannot be read: it is wrong, unless another time it can be. */
+static int unreadable(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -EIO ? -EIO : -EINVAL;
+}
+
 /* Sees to it that the text ends with a newline; there is room for it. */
 static size_t text_end(char *text, size_t length)
 {
@@ -179,8 +192,7 @@ void rule_text(struct parser *parser, const char *member, const char *text)
 		rule_end(&inner);
 		err = inner.result;
 	}
-	if (err == -ENOMEM || !parser->result)
-		parser->result = err;
+	result_add(parser, err);
 }
 
 void interface_text(struct parser *parser, const char *member, const char *text)
@@ -201,8 +213,14 @@ void interface_text(struct parser *parser, const char *member, const char *text)
 		parser->origin = inner.origin;
 		err = inner.result;
 	}
-	if (err == -ENOMEM || !parser->result)
-		parser->result = err;
+	result_add(parser, err);
+}
+
+static void include_error(struct parser *parser, const struct location *where, const char *what,
+			  const char *path, int err)
+{
+	parser_error(parser, where, "cannot %s \"%s\": %s", what, path, strerror(-err));
+	result_add(parser, unreadable(err));
 }
 
 static bool include_allowed(struct parser *parser, const char *path, const struct location *where)
@@ -212,7 +230,7 @@ static bool include_allowed(struct parser *parser, const char *path, const struc
 	int depth = 0;
 
 	if (stat(path, &status)) {
-		parser_error(parser, where, "cannot read \"%s\": %s", path, strerror(errno));
+		include_error(parser, where, "read", path, -errno);
 		return false;
 	}
 	/* Before it is opened: a FIFO would wait, a watchdog would bark. */
@@ -248,13 +266,12 @@ static void include_file(struct parser *parent, const char *path, const struct l
 		return;
 	err = parser_load(&parser, path, &length);
 	if (err && err != -ENOMEM) {
-		parser_error(parent, where, "cannot read \"%s\": %s", path, strerror(-err));
+		include_error(parent, where, "read", path, err);
 		return;
 	}
 	if (!err)
 		err = parser_run(&parser, length);
-	if (err == -ENOMEM || !parent->result)
-		parent->result = err;
+	result_add(parent, err);
 }
 
 /* A folder that is not there holds no files; one that cannot be read may. */
@@ -273,7 +290,7 @@ static void include_glob(struct parser *parser, const char *pattern, const struc
 	if (err == GLOB_NOSPACE)
 		parser->result = -ENOMEM;
 	else if (err && err != GLOB_NOMATCH)
-		parser_error(parser, where, "cannot search \"%s\": %s", pattern, strerror(errno));
+		include_error(parser, where, "search", pattern, -errno);
 	for (size_t i = 0; !err && i < found.gl_pathc; i++)
 		include_file(parser, found.gl_pathv[i], where);
 	globfree(&found);
@@ -329,7 +346,7 @@ int parse_file(const char *path, struct config *config, struct origins *origins,
 	if (err == -ENOMEM)
 		return err;
 	diag_error(diag, &whole, NULL, "cannot read it: %s", strerror(-err));
-	return -EINVAL;
+	return unreadable(err);
 }
 
 int parse_text(const char *name, const char *text, size_t length, struct config *config,

@@ -36,7 +36,7 @@ void origins_free(struct origins *origins);
  * One that begins with a brace is JSON (json.h).
  * Errors go to diag, every wrong line once; rules of the other lines are in config all the same, so
  * that they can be checked in the same run. origins needs origins_free() on failure, too.
- * 0, -EINVAL, -ENOMEM.
+ * 0, -EINVAL, -ENOMEM; -EIO: a file could not be read, as diag says, and another time it can be.
  */
 int parse_file(const char *path, struct config *config, struct origins *origins, struct diag *diag);
 /* The same for text at hand; `name` is what errors call it, and its includes are relative to. */

@@ -186,7 +186,7 @@ static int check_attached(const struct session *session, const struct config *co
 	msg_error(
 		"no rule names an interface, so there is none to attach to: say `in` or `out`, or "
 		"`interface NAME` in the file");
-	return -EINVAL;
+	return -EDOM;
 }
 
 int session_try(const struct session *session, const struct config *config)

@@ -41,9 +41,12 @@ int session_write(struct session *session, const char *netns, const struct confi
  */
 int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag);
-/* Would `config` be refused, of what can be told without a change? Prints what is wrong. */
+/*
+ * Would session_commit() refuse `config`, of what can be told without a change? Prints what is wrong, and
+ * returns the same.
+ */
 int session_try(const struct session *session, const struct config *config);
-/* Makes session->config the running one; flags of commit(). Prints what is wrong. */
+/* Makes session->config the running one; flags of commit(), and what that returns. Prints what is wrong. */
 int session_commit(struct session *session, unsigned int flags);
 /*
  * Changes one rule in place. -EAGAIN: not to be had so; then session_write() and session_commit() do

@@ -207,24 +207,24 @@ apply_keeps() { # handles, counters and flows of rules that stay
 
 dry_run() { # says no to what `apply` says no to, and changes nothing
 	topology
-	both_refuse "nothing to attach to" "no rule names an interface" <<<"accept tcp to :22"
+	both_refuse 2 "nothing to attach to" "no rule names an interface" <<<"accept tcp to :22"
 	[[ ! -e /sys/fs/bpf/xfwd/netns/$EDGE ]] || fail "something was loaded"
 	load <<<"redirect in eth0 tcp to :80 -> :8080"
-	both_refuse "another table" "the flow table has room for 131072 flows" <<-END
+	both_refuse 1 "another table" "the flow table has room for 131072 flows" <<-END
 		set flows 1M
 		redirect in eth0 tcp to :80 -> :8080
 	END
 	for i in {0..256}; do
 		echo "drop in eth0 from 10.0.0.0/$((i % 23 + 8)) to 10.0.0.0/$((i / 23 + 8))"
-	done | both_refuse "too many masks" "rule 257 is one combination"
+	done | both_refuse 2 "too many masks" "rule 257 is one combination"
 	equal rules "$(rules)" "redirect in eth0 tcp to :80 -> :8080"
 }
 
-both_refuse() { # WHY SAID: the configuration on standard input
+both_refuse() { # STATUS WHY SAID: the configuration on standard input
 	cat >"$TMP/case/refused"
 	for option in --dry-run ""; do
-		equal "$1" "$(status_of xfwd apply "$TMP/case/refused" $option)" 1
-		contains "$(said)" "$2"
+		equal "$2" "$(status_of xfwd apply "$TMP/case/refused" $option)" "$1"
+		contains "$(said)" "$3"
 	done
 }
 

@@ -181,6 +181,18 @@ usage() {
 	contains "$(said)" "No such file"
 }
 
+unreadable() { # now, for want of something here: another time it can be read, and no file is wrong
+	topology
+	local from what
+	echo 'include "/proc/self/mem"' >"$TMP/case/includes"
+	for from in /proc/self/mem "$TMP/case/includes"; do
+		for what in check apply "apply --dry-run" run; do
+			equal "status of $what" "$(status_of xfwd $what "$from")" 1
+			contains "$(said)" "Input/output error"
+		done
+	done
+}
+
 nobody_listens() { # to what a command says while it changes rules; what is asked for must be read
 	topology
 	local closed
@@ -289,6 +301,7 @@ once "check, help and version need no root" no_root_needed
 once "every wrong line of a file is reported, and nothing changes" bad_file
 once "dry run changes nothing" dry_run
 once "usage errors" usage
+once "a file that cannot be read now" unreadable
 once "nobody listens" nobody_listens
 once "deleting what is not there" unknown_rule
 once "save and apply" saved_is_loaded

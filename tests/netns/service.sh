@@ -622,6 +622,8 @@ refuses() { # a second one, and files as `apply` does
 	echo "dnat in eth0 tcp to :99999 -> 10.9.9.9" >"$TMP/case/bad"
 	equal "status for a bad file" "$(status_of xfwd run "$TMP/case/bad")" 2
 	contains "$(said)" "port out of range"
+	echo "accept tcp to :22" >"$TMP/case/bad"
+	equal "status for one that is nowhere in force" "$(status_of xfwd run "$TMP/case/bad")" 2
 	equal "status for standard input" "$(status_of xfwd run -)" 2
 	run_service <<<"dnat in eth0 tcp to :2000 -> 10.9.9.9"
 	equal "status of a second" "$(status_of xfwd run "$TMP/case/xfwd.conf")" 1
