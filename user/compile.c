@@ -34,6 +34,7 @@ struct pattern {
 struct named_ifindex {
 	char name[IF_NAMESIZE];
 	unsigned int ifindex;
+	bool hairpins; /* it is among ruleset.hairpins */
 };
 
 struct compiler {
@@ -183,16 +184,16 @@ static int named_ifindex_compare(const void *a, const void *b)
 }
 
 /* Asks for each name once: a hundred thousand rules commonly name the same interface. */
-static int ifindex_find(struct compiler *compiler, const char name[IF_NAMESIZE], __u32 *ifindex)
+static int ifindex_find(struct compiler *compiler, const char name[IF_NAMESIZE],
+			struct named_ifindex **found)
 {
-	struct named_ifindex wanted, *known;
-	void **node;
+	struct named_ifindex wanted = { 0 }, *known;
+	struct named_ifindex **node;
 
 	memcpy(wanted.name, name, sizeof(wanted.name));
 	node = tfind(&wanted, &compiler->ifindexes, named_ifindex_compare);
 	if (node) {
-		known = *node;
-		*ifindex = known->ifindex;
+		*found = *node;
 		return 0;
 	}
 
@@ -207,7 +208,7 @@ static int ifindex_find(struct compiler *compiler, const char name[IF_NAMESIZE],
 		free(known);
 		return -ENOMEM;
 	}
-	*ifindex = wanted.ifindex;
+	*found = known;
 	return 0;
 }
 
@@ -273,15 +274,15 @@ static void action_fill(struct rule_action *action, const struct rule *rule)
 	memcpy(action->addr_max, rule->target.addr_max.word, sizeof(action->addr_max));
 }
 
-/* Packets from elsewhere are asked about under this interface, too. */
-static int hairpin_add(struct ruleset *ruleset, __u32 ifindex)
+/* Packets from elsewhere are asked about under this interface, too; one that is away may come back. */
+static int hairpin_add(struct ruleset *ruleset, struct named_ifindex *interface)
 {
-	for (__u32 i = 0; i < ruleset->hairpin_count; i++)
-		if (ruleset->hairpins[i] == ifindex)
-			return 0;
+	if (interface->hairpins)
+		return 0;
 	if (ruleset->hairpin_count == RULESET_HAIRPINS)
 		return -ENOSPC;
-	ruleset->hairpins[ruleset->hairpin_count++] = ifindex;
+	ruleset->hairpins[ruleset->hairpin_count++] = interface->ifindex;
+	interface->hairpins = true;
 	return 0;
 }
 
@@ -302,6 +303,7 @@ static void ports_note(struct compiler *compiler, const struct rule *rule)
 static int pattern_begin(struct compiler *compiler, const struct rule *rule, enum stage stage,
 			 struct pattern *pattern)
 {
+	struct named_ifindex *interface = NULL;
 	__u64 interfaces = ~0ULL;
 	int err;
 
@@ -309,17 +311,18 @@ static int pattern_begin(struct compiler *compiler, const struct rule *rule, enu
 	pattern->value.stage = stage;
 	pattern->bits.stage = 0xff;
 	if (rule->ifname[0]) {
-		err = ifindex_find(compiler, rule->ifname, &pattern->value.ifindex);
+		err = ifindex_find(compiler, rule->ifname, &interface);
 		if (err)
 			return err;
+		pattern->value.ifindex = interface->ifindex;
 		pattern->bits.ifindex = UINT32_MAX;
 		interfaces = RULESET_INTERFACE(pattern->value.ifindex);
 	}
 	compiler->tables->ruleset->interfaces[stage] |= interfaces;
 	if (stage == STAGE_IN)
 		ports_note(compiler, rule);
-	if (rule->hairpin && rule->ifname[0])
-		return hairpin_add(compiler->tables->ruleset, pattern->value.ifindex);
+	if (rule->hairpin && interface)
+		return hairpin_add(compiler->tables->ruleset, interface);
 	return 0;
 }
 

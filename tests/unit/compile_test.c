@@ -364,7 +364,14 @@ static unsigned int ifindex_any(const char *name, void *context)
 	return atoi(name + strlen("eth")) + 1;
 }
 
-/* Interfaces are counted, not rules; one that is not named is none. */
+/* Those that are not there, all of them. */
+static unsigned int ifindex_none(const char *name, void *context)
+{
+	(void)name, (void)context;
+	return UINT32_MAX;
+}
+
+/* Interfaces are counted, not rules; one that is not named is none, one that is away may come back. */
 static void hairpins_overflow(void **state)
 {
 	struct rule rules[2 * (RULESET_HAIRPINS + 1)] = { 0 };
@@ -384,6 +391,7 @@ static void hairpins_overflow(void **state)
 	config.rule_count++;
 	assert_int_equal(compile(&config, ifindex_any, NULL, &tables, &at), -ENOSPC);
 	assert_int_equal(at, 2 * RULESET_HAIRPINS);
+	assert_int_equal(compile(&config, ifindex_none, NULL, &tables, &at), -ENOSPC);
 	rules[2 * RULESET_HAIRPINS].ifname[0] = '\0';
 	assert_int_equal(compile(&config, ifindex_any, NULL, &tables, &at), 0);
 	tables_free(&tables);
