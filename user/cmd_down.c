@@ -49,11 +49,7 @@ static int down_interface(struct session *session, const char *name)
 
 static int down_everything(struct session *session)
 {
-	int err = session_down(session);
-
-	if (err)
-		msg_error("cannot take everything down: %s", strerror(-err));
-	return err ? EXIT_FAILED : EXIT_DONE;
+	return session_down(session) ? EXIT_FAILED : EXIT_DONE;
 }
 
 /* What is left of a namespace that has gone: the pins go, and with them the links. */

@@ -255,6 +255,14 @@ static int attach_wanted(void *context)
 	return at->each ? attach_each(at) : attach_all(at);
 }
 
+/* While loopback addresses can be reached from its wire, an interface keeps the programs' guard. */
+static int let_go(const struct state *state, const struct pins *pins, const struct netdev *dev)
+{
+	int err = sysctl_restore(state, dev->name);
+
+	return err ? err : detach_interface(state, pins, dev->ifindex);
+}
+
 /*
  * As before attach_wanted(). XDP is let go of everywhere before it is attached anywhere, for the reason
  * above.
@@ -269,7 +277,7 @@ static void attach_undo(const struct attaching *at)
 		if (mode < 0 || mode == at->before[i])
 			continue;
 		if (at->before[i] == MODE_NONE)
-			detach_interface(at->state, at->pins, devs->list[i].ifindex);
+			let_go(at->state, at->pins, &devs->list[i]);
 		else
 			attach_without_xdp(at->state, at->pins, devs->list[i].ifindex);
 	}
@@ -296,10 +304,8 @@ static int detach_unwanted(const struct state *state, const struct pins *pins,
 
 		if (dev && (keep || wanted_mode(config, dev->name) >= 0))
 			continue;
-		if (dev) /* also where a rule for all interfaces would need it */
-			err = sysctl_restore(state, dev->name);
-		if (!err)
-			err = detach_interface(state, pins, list[i]);
+		/* Also where a rule for all interfaces would need its sysctl. */
+		err = dev ? let_go(state, pins, dev) : detach_interface(state, pins, list[i]);
 	}
 	free(list);
 	return err;
@@ -482,20 +488,40 @@ static int follow_names(struct state *state)
 	return err;
 }
 
-/* What goes back to how it was for the rules that were in force before, and still are. */
-static void undo(struct state *state, const struct attaching *at)
-{
-	struct config running;
-	int err = state_config(state, &running);
+/* What the rules that are in force have been given, besides their attachments. */
+struct before {
+	struct sysctl_record sysctls;
+	bool guard;
+};
 
+static int remember(const struct state *state, struct before *before)
+{
+	struct settings settings;
+	int err = state_settings(state, &settings);
+
+	if (!err) {
+		before->guard = settings.flags & SETTING_GUARD_LOOPBACK;
+		err = sysctl_record(state, &before->sysctls);
+	}
+	if (err)
+		msg_error("cannot read what is set for the running rules: %s", strerror(-err));
+	return err;
+}
+
+/*
+ * What this commit set goes back, and nothing else: the rules that are in force may name interfaces
+ * that have got other names since, and need what they do not seem to.
+ */
+static void undo(const struct state *state, const struct attaching *at, const struct before *before)
+{
+	int err = sysctl_undo(state, &before->sysctls);
+
+	attach_undo(at);
 	if (!err)
-		err = release_sysctls(state, &running);
-	config_free(&running);
-	if (err) /* interfaces stay, as in tidy_up() */
+		err = guard_set(state, before->guard);
+	if (err)
 		msg_error("what was set for the new rules could not be put back: %s",
 			  strerror(-err));
-	else
-		attach_undo(at);
 }
 
 static int make_room(void *context)
@@ -522,6 +548,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 				.config = config,
 				.devs = devs,
 				.each = flags & COMMIT_ATTACH_EACH };
+	struct before before = { 0 };
 	struct tables tables = { 0 };
 	struct task slots;
 	int err;
@@ -533,6 +560,8 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		err = slots_give(state, config);
 	if (!err)
 		err = provide_tables(state, config);
+	if (!err)
+		err = remember(state, &before);
 	if (err)
 		return err;
 	task_start(&slots, make_room, state);
@@ -549,10 +578,11 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	if (err) {
-		undo(state, &at);
+		undo(state, &at, &before);
 		ifaces_sync(state, devs); /* no packet is left to programs that are not there */
 	}
 	free(at.before);
+	free(before.sysctls.list);
 	tables_free(&tables);
 	return err;
 }

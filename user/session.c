@@ -226,6 +226,8 @@ int session_down(struct session *session)
 	free(list);
 	if (!err)
 		err = pins_remove(session->pins.dir);
+	if (err)
+		msg_error("cannot take everything down: %s", strerror(-err));
 	return err;
 }
 

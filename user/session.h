@@ -53,7 +53,7 @@ int session_commit(struct session *session, unsigned int flags);
  * it, and say what is wrong.
  */
 int session_edit(struct session *session, const char *netns, struct edit *edit);
-/* Detaches and removes everything of the namespace, and puts the sysctls back. */
+/* Detaches and removes everything of the namespace, and puts the sysctls back. Prints what is wrong. */
 int session_down(struct session *session);
 void session_close(struct session *session);
 

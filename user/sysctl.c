@@ -388,27 +388,33 @@ static bool is_switch(const char *path)
 	return !strcmp(path, forward_paths[FAMILY_IP4]) || !strcmp(path, forward_paths[FAMILY_IP6]);
 }
 
-/* Puts back what `config` does not need (NULL: everything). Switches first: they set others along. */
-static int restore(const struct state *state, const struct config *config)
+/* One that is so already is not written: that it cannot be may be why. */
+static int put_back(const struct state *state, const struct saved *saved)
 {
-	size_t count;
-	struct saved *list = saved_list(state, &count);
-	unsigned int families = config && count ? forwards(config) : 0;
-	int err = list ? 0 : -ENOMEM, failed;
+	char now[XFWD_SYSCTL_VALUE];
+	int err = sysctl_read(saved->path, now);
+
+	if (!err && strcmp(now, saved->value))
+		err = sysctl_write(saved->path, saved->value);
+	if (err && err != -ENOENT) /* the interface may be gone */
+		return err;
+	return bpf_map_delete_elem(state->map[MAP_saved_sysctls], saved->path);
+}
+
+/* Switches first: they set others along. */
+static int put_all_back(const struct state *state, const struct saved *list, size_t count)
+{
+	int err = 0, failed;
 
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < count; i++) {
-			if (round == is_switch(list[i].path) ||
-			    (config && is_needed(config, families, list[i].path)))
+			if (round == is_switch(list[i].path))
 				continue;
-			failed = sysctl_write(list[i].path, list[i].value);
-			if (failed && failed != -ENOENT) /* the interface may be gone */
+			failed = put_back(state, &list[i]);
+			if (failed)
 				err = failed;
-			else
-				bpf_map_delete_elem(state->map[MAP_saved_sysctls], list[i].path);
 		}
 	}
-	free(list);
 	return err;
 }
 
@@ -432,7 +438,39 @@ bool sysctl_needs_guard(const struct config *config)
 
 int sysctl_release(const struct state *state, const struct config *config)
 {
-	return restore(state, config);
+	size_t count, unneeded = 0;
+	struct saved *list = saved_list(state, &count);
+	unsigned int families = count ? forwards(config) : 0;
+	int err = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < count; i++)
+		if (!is_needed(config, families, list[i].path))
+			list[unneeded++] = list[i];
+	if (!err)
+		err = put_all_back(state, list, unneeded);
+	free(list);
+	return err;
+}
+
+int sysctl_record(const struct state *state, struct sysctl_record *record)
+{
+	record->list = saved_list(state, &record->count);
+	return record->list ? 0 : -ENOMEM;
+}
+
+int sysctl_undo(const struct state *state, const struct sysctl_record *before)
+{
+	size_t count, later = 0;
+	struct saved *list = saved_list(state, &count);
+	int err = list ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < count; i++)
+		if (!saved_has(before->list, before->count, list[i].path))
+			list[later++] = list[i];
+	if (!err)
+		err = put_all_back(state, list, later);
+	free(list);
+	return err;
 }
 
 int sysctl_provide(const struct state *state, const struct config *config,
@@ -461,18 +499,13 @@ int sysctl_provide(const struct state *state, const struct config *config,
 
 int sysctl_restore(const struct state *state, const char *ifname)
 {
-	char path[XFWD_SYSCTL_PATH];
-	char before[XFWD_SYSCTL_VALUE];
-	int err;
+	static const struct sysctl_record nothing;
+	struct saved saved = { 0 };
 
 	if (!ifname)
-		return restore(state, NULL);
-	snprintf(path, sizeof(path), "net/ipv4/conf/%s/route_localnet", ifname);
-	memset(path + strlen(path), 0, sizeof(path) - strlen(path));
-	if (bpf_map_lookup_elem(state->map[MAP_saved_sysctls], path, before))
+		return sysctl_undo(state, &nothing);
+	snprintf(saved.path, sizeof(saved.path), "net/ipv4/conf/%s/route_localnet", ifname);
+	if (bpf_map_lookup_elem(state->map[MAP_saved_sysctls], saved.path, saved.value))
 		return 0;
-	err = sysctl_write(path, before);
-	if (!err || err == -ENOENT) /* the interface may be gone */
-		err = bpf_map_delete_elem(state->map[MAP_saved_sysctls], path);
-	return err;
+	return put_back(state, &saved);
 }

@@ -17,6 +17,17 @@ int sysctl_provide(const struct state *state, const struct config *config,
 		   const struct netdevs *devs);
 /* And puts back what an earlier configuration needed and this one does not; once they are. */
 int sysctl_release(const struct state *state, const struct config *config);
+
+/* What sysctls were before xfwd, of those that it has set by now. */
+struct sysctl_record {
+	struct saved *list; /* to be freed */
+	size_t count;
+};
+
+/* 0 or -ENOMEM. */
+int sysctl_record(const struct state *state, struct sysctl_record *record);
+/* Puts back those that were set since, where the rules did not come into force. 0 or -errno. */
+int sysctl_undo(const struct state *state, const struct sysctl_record *before);
 /* Has an attached interface another name than the one on record? 1, 0 or -errno. */
 int sysctl_names_changed(const struct state *state);
 /*

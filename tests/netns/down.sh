@@ -394,22 +394,45 @@ sysctl_fails() { # an apply that ends at its sysctls leaves those of the rules i
 	unchanged "$before"
 }
 
-sysctl_fails_late() { # so are those that it had set before, and what it had attached
+sysctl_fails_late() { # what it had set, attached and guarded before goes back
 	topology
 	local before
-	use_it
-	before=$(snapshot)
+	http_server "$INSIDE" 8080
+	load <<<"dnat in eth0 tcp to :80 -> 10.0.0.2:8080"
+	ip -n "$EDGE" link add eth2 type veth peer name eth3
+	before=$(snapshot && guarded)
 	cat >"$TMP/case/conf" <<-END
 		masquerade out eth0 ipv6
 		dnat in eth2 tcp to :59999 -> 127.0.0.1:3306
 	END
-	ip -n "$EDGE" link add eth2 type veth peer name eth3
 	equal status "$(status_of xfwd_without net/ipv4/conf/eth2/route_localnet apply "$TMP/case/conf")" 1
 	contains "$(said)" "net/ipv6/conf/all/forwarding set to 1"
 	contains "$(said)" "cannot set net/ipv4/conf/eth2/route_localnet"
-	ip -n "$EDGE" link delete eth2
-	unchanged "$before"
+	diff <(echo "$before") <(snapshot && guarded)
+	equal "mode of eth2" "$(mode_of eth2)" ""
 	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+}
+
+sysctl_fails_first() { # what it had loaded goes as well
+	topology
+	local before
+	before=$(snapshot)
+	echo "masquerade out eth0" >"$TMP/case/conf"
+	equal status "$(status_of xfwd_without net/ipv4/ip_forward apply "$TMP/case/conf")" 1
+	equal "what it says" "$(said)" "xfwd: cannot set net/ipv4/ip_forward: Read-only file system"
+	unchanged "$before"
+}
+
+sysctl_fails_renamed() { # rules that are in force by a name of before keep what they need
+	topology
+	use_it
+	rename eth0 wan
+	echo "masquerade out wan ipv6" >"$TMP/case/conf"
+	equal status "$(status_of xfwd_without net/ipv6/conf/all/forwarding apply "$TMP/case/conf")" 1
+	equal "loopback of wan, guard" "$(localnet wan) $(guarded)" "1 2"
+	equal page "$(fetch "$OUTSIDE" http://198.51.100.1/)" inside
+	xfwd down
+	equal "loopback of wan" "$(localnet wan)" 0
 }
 
 sysctl_stays() { # one that cannot be put back has its guard, and is put back later
@@ -536,6 +559,8 @@ every_mode "kill -9 of the first apply" killed
 once "kill -9 of an apply that attaches, without TCX" killed_attaching
 once "an apply that cannot set a sysctl changes nothing" sysctl_fails
 once "and one that cannot set its last sysctl" sysctl_fails_late
+once "and one that cannot set the first of all" sysctl_fails_first
+once "and one after an interface has got another name" sysctl_fails_renamed
 once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish
