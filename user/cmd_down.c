@@ -17,9 +17,10 @@ static int down_interface(struct session *session, const char *name)
 	struct attachment at;
 	unsigned int *list = NULL;
 	size_t count = 0;
-	int err, found = 0;
+	int err = netdevs_get(&session->devs), found = 0;
 
-	err = commit_follow_names(&session->state);
+	if (!err)
+		err = commit_follow_names(&session->state, &session->devs);
 	if (!err)
 		err = attachment_list(&session->state, &list, &count);
 	for (size_t i = 0; i < count && !err; i++) {
@@ -32,8 +33,6 @@ static int down_interface(struct session *session, const char *name)
 	}
 	free(list);
 	/* Others must not mark packets for a program that is no longer there. */
-	if (!err && found)
-		err = netdevs_get(&session->devs);
 	if (!err && found)
 		err = ifaces_sync(&session->state, &session->devs);
 	if (err)

@@ -468,20 +468,20 @@ static int provide_tables(const struct state *state, const struct config *config
 	return err;
 }
 
-int commit_follow_names(struct state *state)
+int commit_follow_names(struct state *state, const struct netdevs *devs)
 {
-	int err = sysctl_names_changed(state);
+	int err = sysctl_names_changed(state, devs);
 
 	if (err > 0) {
 		state->running.pending = 1;
 		err = state_write_running(state, state->slot);
 	}
-	return err ? err : sysctl_follow_names(state);
+	return err ? err : sysctl_follow_names(state, devs);
 }
 
-static int follow_names(struct state *state)
+static int follow_names(struct state *state, const struct netdevs *devs)
 {
-	int err = commit_follow_names(state);
+	int err = commit_follow_names(state, devs);
 
 	if (err)
 		msg_error("cannot follow the interfaces' names: %s", strerror(-err));
@@ -555,7 +555,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 
 	err = check_limits(state, config);
 	if (!err)
-		err = follow_names(state);
+		err = follow_names(state, devs);
 	if (!err)
 		err = slots_give(state, config);
 	if (!err)

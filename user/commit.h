@@ -36,7 +36,7 @@ int commit_try(const struct state *state, const struct config *config, const str
  * sysctl_follow_names() for what stays: rules that are in force by other names are `pending` until the
  * next commit. 0 or -errno.
  */
-int commit_follow_names(struct state *state);
+int commit_follow_names(struct state *state, const struct netdevs *devs);
 
 /*
  * Do the attachments fit the interfaces that there are, and the rules in force those listed? Not where

@@ -211,12 +211,14 @@ int session_commit(struct session *session, unsigned int flags)
 
 int session_down(struct session *session)
 {
+	struct netdevs devs;
 	unsigned int *list = NULL;
 	size_t count = 0;
-	int err;
+	int err = netdevs_get_links(&devs); /* those of the session may have got other names */
 
+	if (!err)
+		err = sysctl_follow_names(&session->state, &devs);
 	/* Sysctls first: while route_localnet is on, the programs have to guard it. */
-	err = sysctl_follow_names(&session->state);
 	if (!err)
 		err = sysctl_restore(&session->state, NULL);
 	if (!err)
@@ -224,6 +226,7 @@ int session_down(struct session *session)
 	for (size_t i = 0; i < count && !err; i++)
 		err = detach_interface(&session->state, &session->pins, list[i]);
 	free(list);
+	netdevs_free(&devs);
 	if (!err)
 		err = pins_remove(session->pins.dir);
 	if (err)

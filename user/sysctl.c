@@ -114,7 +114,8 @@ struct renamed {
 };
 
 /* free() *list. */
-static int renamed_list(const struct state *state, struct renamed **list, size_t *count)
+static int renamed_list(const struct state *state, const struct netdevs *devs,
+			struct renamed **list, size_t *count)
 {
 	struct attachment attachment;
 	unsigned int *indexes;
@@ -126,24 +127,26 @@ static int renamed_list(const struct state *state, struct renamed **list, size_t
 	if (!err && !*list)
 		err = -ENOMEM;
 	for (size_t i = 0; i < attached && !err; i++) {
+		const struct netdev *dev = netdev_by_index(devs, indexes[i]);
 		struct renamed *entry = &(*list)[*count];
 
-		if (attachment_get(state, indexes[i], &attachment) ||
-		    !if_indextoname(indexes[i], entry->to) || !strcmp(entry->to, attachment.name))
+		if (!dev || attachment_get(state, indexes[i], &attachment) ||
+		    !strcmp(dev->name, attachment.name))
 			continue;
 		entry->ifindex = indexes[i];
 		strcpy(entry->from, attachment.name);
+		strcpy(entry->to, dev->name);
 		++*count;
 	}
 	free(indexes);
 	return err;
 }
 
-int sysctl_names_changed(const struct state *state)
+int sysctl_names_changed(const struct state *state, const struct netdevs *devs)
 {
 	struct renamed *renamed;
 	size_t count;
-	int err = renamed_list(state, &renamed, &count);
+	int err = renamed_list(state, devs, &renamed, &count);
 
 	free(renamed);
 	return err ? err : count > 0;
@@ -195,12 +198,12 @@ static int saved_rename(const struct state *state, const struct renamed *renamed
 	return err;
 }
 
-int sysctl_follow_names(const struct state *state)
+int sysctl_follow_names(const struct state *state, const struct netdevs *devs)
 {
 	struct attachment attachment;
 	struct renamed *renamed;
 	size_t count;
-	int err = renamed_list(state, &renamed, &count);
+	int err = renamed_list(state, devs, &renamed, &count);
 
 	if (!err && count)
 		err = saved_rename(state, renamed, count);

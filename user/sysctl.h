@@ -29,12 +29,13 @@ int sysctl_record(const struct state *state, struct sysctl_record *record);
 /* Puts back those that were set since, where the rules did not come into force. 0 or -errno. */
 int sysctl_undo(const struct state *state, const struct sysctl_record *before);
 /* Has an attached interface another name than the one on record? 1, 0 or -errno. */
-int sysctl_names_changed(const struct state *state);
+int sysctl_names_changed(const struct state *state, const struct netdevs *devs);
 /*
- * What is on record of attached interfaces goes by the names that they have now: to be called before all
- * that goes by names. 0 or -errno.
+ * What is on record of attached interfaces goes by the names that they have in `devs`: to be called
+ * before all that goes by names, of which those are then the names. A later name is for the next time.
+ * 0 or -errno.
  */
-int sysctl_follow_names(const struct state *state);
+int sysctl_follow_names(const struct state *state, const struct netdevs *devs);
 /* Everything as it was before xfwd, or only what is of one interface (NULL: everything). */
 int sysctl_restore(const struct state *state, const char *ifname);
 /* Does the rule need a sysctl that is not set yet, or one of its interface? */

@@ -757,6 +757,30 @@ static void slots_in_force(void **state)
 	config_free(&config);
 }
 
+static void rename_interface(const char *from, const char *to)
+{
+	harness_shell("ip -n %s link set %s down && ip -n %s link set %s name %s up", harness.netns,
+		      from, harness.netns, from, to);
+}
+
+/* The rules are by the name of before, and so is what is on record: the next commit is to follow. */
+static void renamed_meanwhile(void **state)
+{
+	struct netdevs devs;
+	struct config config;
+
+	(void)state;
+	parse("drop in eth1 tcp to :1\n", &config);
+	apply_all(&config);
+	rename_interface("eth1", "lan");
+	apply_all(&config);
+	assert_int_equal(netdevs_get(&devs), 0);
+	assert_false(commit_is_current(&harness.session.state, &harness.session.config, &devs));
+	netdevs_free(&devs);
+	rename_interface("lan", "eth1");
+	config_free(&config);
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -778,6 +802,7 @@ static int tests_run(void)
 		cmocka_unit_test(read_while_changed), cmocka_unit_test(among_many),
 		cmocka_unit_test(slots_for_all),      cmocka_unit_test(slots_come_round_again),
 		cmocka_unit_test(slots_in_force),
+		cmocka_unit_test(renamed_meanwhile),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
