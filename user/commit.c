@@ -165,6 +165,7 @@ struct attaching {
 	const struct config *config;
 	struct netdevs *devs;
 	bool each; /* those that can be: COMMIT_ATTACH_EACH */
+	bool pending; /* the rules wait for being put in force again: see struct running */
 	int *before; /* of each device: the mode that it was asked to have, or MODE_NONE */
 };
 
@@ -221,7 +222,8 @@ static int attach_all(const struct attaching *at)
 
 /*
  * Those that can be. An error where some cannot, and no other has been gained: then there is nothing
- * new for the rules either, which would be put in force again with each change of any interface.
+ * new for the rules either, which would be put in force again with each change of any interface. Those
+ * that wait for it are.
  */
 static int attach_each(const struct attaching *at)
 {
@@ -239,7 +241,7 @@ static int attach_each(const struct attaching *at)
 		else if (!there)
 			gained = true;
 	}
-	return refused && !gained ? -EOPNOTSUPP : 0;
+	return refused && !gained && !at->pending ? -EOPNOTSUPP : 0;
 }
 
 /* Prints what is wrong. */
@@ -564,6 +566,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 		err = remember(state, &before);
 	if (err)
 		return err;
+	at.pending = state->running.pending;
 	task_start(&slots, make_room, state);
 	err = compile_rules(config, devs, &tables);
 	if (!err) {

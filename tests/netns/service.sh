@@ -502,6 +502,25 @@ one_refused() { # an interface that cannot be attached keeps neither others nor 
 	wait_until 5 flows_gone
 }
 
+one_refused_renamed() { # nor rules from interfaces that change names with each other
+	topology
+	second_way
+	run_service <<-END
+		interface eth3 { mode native }
+		redirect in eth0 udp to :2000 -> :2001
+	END
+	serve "$EDGE" udp 0.0.0.0 2001
+	ask "$OUTSIDE" udp 198.51.100.1 2000
+	ip -n "$EDGE" link add eth3 type bridge
+	wait_until 5 grep -q "cannot attach to eth3 in mode native" "$TMP/log"
+	rename eth0 other
+	rename eth2 eth0
+	rename other eth2
+	wait_until 5 ask "$INSIDE" udp 10.0.1.1 2000
+	fails ask "$OUTSIDE" udp 198.51.100.1 2000
+	quiet
+}
+
 flows_later() { # what could not be done for want of descriptors is done when there are some
 	topology
 	second_way
@@ -674,6 +693,7 @@ each_mode "an IPv6 interface goes down and up" interface_down6
 each_mode "masquerade follows an IPv6 address" address6_changed
 once "rp_filter" loose_source
 once "an interface cannot be attached" one_refused
+once "an interface cannot be attached while others are renamed" one_refused_renamed
 once "flows of an address that has gone are ended later" flows_later
 once "an interface is renamed" renamed
 once "the service's descriptors" few_descriptors
