@@ -96,18 +96,15 @@ int cmd_check(const struct invocation *call)
 
 /*
  * Rules that stay keep their handles and their counters. *stays: for each running rule, whether it
- * does; free() it. 0 or -ENOMEM.
+ * does; free() it. Prints what is wrong. 0 or -ENOMEM.
  */
 static int keep_handles(struct config *config, const struct config *running, bool **stays)
 {
 	struct rule_set set;
 
 	*stays = calloc(running->rule_count + 1, sizeof(**stays));
-	if (!*stays)
-		return -ENOMEM;
-	if (rule_set_init(&set, running->rules, running->rule_count)) {
-		free(*stays);
-		*stays = NULL;
+	if (!*stays || rule_set_init(&set, running->rules, running->rule_count)) {
+		msg_error("cannot compare the rules: %s", strerror(ENOMEM));
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < running->rule_count; i++)
@@ -170,7 +167,7 @@ static int dry_run(const struct invocation *call, struct config *config,
 	bool *stays = NULL;
 
 	if (!err || err == -ENOENT) /* nothing is running: all of it is new */
-		err = netdevs_get(&session.devs);
+		err = session_interfaces(&session);
 	if (!err)
 		err = session_check(&session, config, origins, diag);
 	if (!err)

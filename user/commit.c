@@ -198,8 +198,10 @@ static int note_modes(struct attaching *at)
 	struct attachment attachment;
 
 	at->before = calloc(at->devs->count + 1, sizeof(*at->before));
-	if (!at->before)
+	if (!at->before) {
+		msg_error("cannot attach to the interfaces: %s", strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	for (size_t i = 0; i < at->devs->count; i++)
 		at->before[i] = attachment_get(at->state, at->devs->list[i].ifindex, &attachment)
 					? MODE_NONE
@@ -349,6 +351,15 @@ static int settings_write(const struct state *state, const struct config *config
 			settings.timeout_least = settings.timeout[i];
 	}
 	return bpf_map_update_elem(state->map[MAP_settings], &zero, &settings, BPF_ANY);
+}
+
+static int switch_over(const struct state *state, const struct config *config)
+{
+	int err = settings_write(state, config);
+
+	if (err)
+		msg_error("cannot put the rules in force: %s", strerror(-err));
+	return err;
 }
 
 static int check_limits(const struct state *state, const struct config *config)
@@ -577,7 +588,7 @@ int commit(struct state *state, const struct pins *pins, struct config *config,
 	}
 	task_end(&slots);
 	if (!err)
-		err = settings_write(state, config);
+		err = switch_over(state, config);
 	if (!err)
 		tidy_up(state, pins, config, devs, flags & COMMIT_KEEP_ATTACHED);
 	if (err) {

@@ -101,6 +101,15 @@ static int open_or_load(struct session *session, const struct config *first)
 	return state_open(&session->state, &session->pins);
 }
 
+int session_interfaces(struct session *session)
+{
+	int err = netdevs_get(&session->devs);
+
+	if (err)
+		msg_error("cannot read the interfaces of this machine: %s", strerror(-err));
+	return err;
+}
+
 int session_write(struct session *session, const char *netns, const struct config *first)
 {
 	int err;
@@ -115,11 +124,7 @@ int session_write(struct session *session, const char *netns, const struct confi
 		return err;
 	session->open = !err;
 	err = session->open ? state_config(&session->state, &session->config) : 0;
-	if (!err)
-		err = netdevs_get(&session->devs);
-	if (err)
-		msg_error("cannot read the state of this machine: %s", strerror(-err));
-	return err;
+	return err ? err : session_interfaces(session);
 }
 
 /* The interfaces that are there, and those of the running rules, which may be away for a while. */
@@ -149,8 +154,10 @@ int session_check(const struct session *session, const struct config *config,
 	size_t count, missing;
 	const char **names = known_names(session, &count);
 
-	if (!names)
+	if (!names) {
+		msg_error("cannot check the interfaces: %s", strerror(ENOMEM));
 		return -ENOMEM;
+	}
 	missing = check_interfaces(config, origins, names, count, diag);
 	free(names);
 	return missing ? -ENODEV : 0;

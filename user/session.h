@@ -35,9 +35,11 @@ int session_change(struct session *session, const char *netns);
  * wrong.
  */
 int session_write(struct session *session, const char *netns, const struct config *first);
+/* The interfaces that there are, which session_write() reads by itself. Prints what is wrong. */
+int session_interfaces(struct session *session);
 /*
  * Do the interfaces that `config` names exist, or are they at least named by what is running? Those
- * that are unknown go to diag. 0 or -errno.
+ * that are unknown go to diag, and what else is wrong is printed. 0 or -errno.
  */
 int session_check(const struct session *session, const struct config *config,
 		  const struct origins *origins, struct diag *diag);

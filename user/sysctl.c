@@ -217,13 +217,21 @@ int sysctl_follow_names(const struct state *state, const struct netdevs *devs)
 	return err;
 }
 
+static int cannot_read(const char *what, int err)
+{
+	msg_error("cannot read %s: %s", what, strerror(-err));
+	return err;
+}
+
 static int set_one(const struct state *state, const char *path, const char *value, bool allowed)
 {
 	char before[XFWD_SYSCTL_VALUE];
 	int err = sysctl_read(path, before);
 
-	if (err || !strcmp(before, value))
-		return err;
+	if (err)
+		return cannot_read(path, err);
+	if (!strcmp(before, value))
+		return 0;
 	if (!allowed) {
 		msg_note("%s is %s and has to be %s for these rules (`set sysctl off` leaves it to "
 			 "you)",
@@ -277,6 +285,8 @@ static int keep_advertised(const struct state *state, const struct netdevs *devs
 	size_t count;
 	int err = netdev_advertised(&routed, &count);
 
+	if (err)
+		cannot_read("the default routes", err);
 	for (size_t i = 0; i < devs->count && !err; i++) {
 		const struct netdev *dev = &devs->list[i];
 
@@ -301,8 +311,10 @@ static int set_forwarding(const struct state *state, const struct netdevs *devs,
 		msg_note("this kernel runs without IPv6: its rules rest");
 		return 0;
 	}
-	if (err || (is_on && !is_saved(state, path)))
-		return err;
+	if (err)
+		return cannot_read(path, err);
+	if (is_on && !is_saved(state, path))
+		return 0;
 	if (family == FAMILY_IP6)
 		err = keep_advertised(state, devs, allowed);
 	if (err || is_on)

@@ -423,6 +423,19 @@ sysctl_fails_first() { # what it had loaded goes as well
 	unchanged "$before"
 }
 
+sysctl_hidden() { # what cannot be read is said as well
+	topology
+	local before
+	before=$(snapshot)
+	echo "masquerade out eth0" >"$TMP/case/conf"
+	equal status "$(status_of unshare --mount --propagation private bash -eu -c '
+		mount -t tmpfs none /proc/sys/net
+		exec "$@"
+	' bash "$XFWD" -n "$EDGE" apply "$TMP/case/conf")" 1
+	equal "what it says" "$(said)" "xfwd: cannot read net/ipv4/ip_forward: No such file or directory"
+	unchanged "$before"
+}
+
 sysctl_fails_renamed() { # rules that are in force by a name of before keep what they need
 	topology
 	use_it
@@ -561,6 +574,7 @@ once "an apply that cannot set a sysctl changes nothing" sysctl_fails
 once "and one that cannot set its last sysctl" sysctl_fails_late
 once "and one that cannot set the first of all" sysctl_fails_first
 once "and one after an interface has got another name" sysctl_fails_renamed
+once "an apply that cannot read a sysctl changes nothing" sysctl_hidden
 once "a sysctl that cannot be put back yet" sysctl_stays
 once "an apply that runs out of descriptors changes nothing" few_descriptors
 finish

@@ -801,8 +801,7 @@ static int tests_run(void)
 		cmocka_unit_test(random_changes),     cmocka_unit_test(killed),
 		cmocka_unit_test(read_while_changed), cmocka_unit_test(among_many),
 		cmocka_unit_test(slots_for_all),      cmocka_unit_test(slots_come_round_again),
-		cmocka_unit_test(slots_in_force),
-		cmocka_unit_test(renamed_meanwhile),
+		cmocka_unit_test(slots_in_force),     cmocka_unit_test(renamed_meanwhile),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
