@@ -215,15 +215,18 @@ static double live(struct bench *b, unsigned int frames)
 	return (clock->ended - clock->began) * 1e-9;
 }
 
-/* Waits until there are so many, or nothing has arrived for a while: for counting, not for timing. */
-static void settle(const struct bench *b, unsigned long long wanted, struct frames_count *count)
+/*
+ * Waits until there are so many, or nothing has arrived for a while. How many seconds it took until the
+ * last one was there: 0 where all were.
+ */
+static double settle(const struct bench *b, unsigned long long wanted, struct frames_count *count)
 {
 	unsigned long long before;
-	double since = now();
+	double began = now(), since = began;
 
 	count_read(b, count);
 	if (!strcmp(b->opt.counter, "none"))
-		return;
+		return 0;
 	while (count_all(count) < wanted && now() - since < QUIET_SECONDS) {
 		before = count_all(count);
 		usleep(1000);
@@ -231,6 +234,7 @@ static void settle(const struct bench *b, unsigned long long wanted, struct fram
 		if (count_all(count) != before)
 			since = now();
 	}
+	return since - began;
 }
 
 static void say(const struct tally *t, const struct frames_count *from)
@@ -285,7 +289,8 @@ static void command_time(struct bench *b, double seconds, unsigned int stride)
 		t.seconds += live(b, b->chunk);
 		t.sent += b->chunk;
 	} while (now() < end);
-	count_read(b, &t.count);
+	/* what the kernel has left to ksoftirqd is still on its way */
+	t.seconds += settle(b, count_all(&from) + t.sent, &t.count);
 	say(&t, &from);
 }
 
