@@ -56,13 +56,18 @@ static __always_inline struct fragment_room *fragment_room(struct __sk_buff *skb
 	return room;
 }
 
-/* The datagram's entry, while it is not too old. */
+/*
+ * The datagram's entry, while it is not too old. What comes in once all of it has passed is of another
+ * with the same id: IPv4's is of 16 bits (RFC 4963). What leaves may have come in before.
+ */
 static __always_inline struct fragment *fragment_find(const struct request *r,
 						      const struct fragment_room *room)
 {
 	struct fragment *known = bpf_map_lookup_elem(&fragments, &room->key.datagram);
 
-	return known && packet_now(&r->p) - known->seen <= FRAGMENT_SECONDS * r->hz ? known : NULL;
+	if (!known || packet_now(&r->p) - known->seen > FRAGMENT_SECONDS * r->hz)
+		return NULL;
+	return known->missing || r->p.hook == HOOK_TC_EGRESS ? known : NULL;
 }
 
 /* IPv4: so many bytes of the datagram's payload. */
@@ -100,25 +105,25 @@ static __always_inline void fragment_tell(struct request *r, const struct fragme
 }
 
 /*
- * A later fragment: with the last to pass, in whatever order, the datagram is forgotten, before its id
- * is another's: IPv4's is of 16 bits (RFC 4963). The last in the datagram begins where the bytes of all
- * others end, so it adds what they take away. They are counted in one place alone, which is where the
- * first was seen last: a bridge and its port see the same ones, and so do both hooks.
+ * A later fragment: with the last to pass, in whatever order, nothing is missing. The last in the
+ * datagram begins where the bytes of all others end, so it adds what they take away. They are counted
+ * in one place alone, which is where the first was seen last: a bridge and its port see the same ones,
+ * and so do both hooks. What is seen of it after that, at the other hook or twice, changes nothing.
  */
 static __always_inline void fragment_count(struct __sk_buff *skb, const struct request *r,
-					   struct fragment_room *room, struct fragment *known)
+					   struct fragment *known)
 {
 	const struct packet *p = &r->p;
 	__be16 word;
 	__u32 by;
 
-	if (!packet_is_ip4(p) || known->hook != p->hook || known->ifindex != p->ifindex ||
+	if (!packet_is_ip4(p) || !known->missing || known->hook != p->hook ||
+	    known->ifindex != p->ifindex ||
 	    bpf_skb_load_bytes(skb, p->l3_offset + __builtin_offsetof(struct iphdr, frag_off),
 			       &word, sizeof(word)))
 		return;
 	by = word & bpf_htons(IP_MF) ? -fragment_length(p) : (bpf_ntohs(word) & IP_OFFSET) * 8U;
-	if (!(__sync_fetch_and_add(&known->missing, by) + by))
-		bpf_map_delete_elem(&fragments, &room->key.datagram);
+	__sync_fetch_and_add(&known->missing, by);
 }
 
 /* Keeps a frame that came too soon. VERDICT_HELD, or VERDICT_CONTINUE where there is no room for it. */
@@ -201,7 +206,7 @@ __attribute__((noinline)) int fragment_admit(struct __sk_buff *skb)
 		return r->p.hook == HOOK_TC_INGRESS ? fragment_hold(skb, r, room)
 						    : VERDICT_CONTINUE;
 	fragment_tell(r, known);
-	fragment_count(skb, r, room, known);
+	fragment_count(skb, r, known);
 	return VERDICT_CONTINUE;
 }
 

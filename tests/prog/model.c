@@ -387,11 +387,13 @@ static void note_fragment(struct walk *w)
 					      .missing = -w->p.transport_length };
 }
 
-/* What the first had is a later one's, too; with the last of all the datagram is forgotten. */
+/* What the first had is a later one's, too; once all have passed, what comes in is of another. */
 static void recall_fragment(struct walk *w)
 {
 	struct model_fragment *f = find_fragment(w->m, &w->p);
 
+	if (f && !f->missing && w->place.program == TC_INGRESS)
+		f = NULL;
 	if (!f) {
 		w->held = w->place.program == TC_INGRESS && w->in->length <= HELD_FRAME;
 		return;
@@ -399,11 +401,8 @@ static void recall_fragment(struct walk *w)
 	w->p.has_ports = f->has_ports;
 	if (f->has_ports)
 		w->p.tuple = f->tuple;
-	if (f->place.program != w->place.program || f->place.iface != w->place.iface)
-		return;
-	f->missing += w->p.more ? -w->p.transport_length : w->p.part_at;
-	if (!f->missing)
-		*f = w->m->fragments[--w->m->fragment_count];
+	if (f->missing && f->place.program == w->place.program && f->place.iface == w->place.iface)
+		f->missing += w->p.more ? -w->p.transport_length : w->p.part_at;
 }
 
 /* The flow that the packet belongs to; a connection that it opens anew begins again. */

@@ -361,6 +361,33 @@ static const struct packet_case cases[] = {
 		.counters = { { 1, 2 } },
 	},
 	{
+		.name = "fragments: the last of all to come in leaves before the first does",
+		.rules = "masquerade out eth0 udp to :53",
+		.steps = {
+			{ .iface = ETH1,
+			  .in = { AT_ETH1, UDP_OF(40, IN2, 4000, OUT2, 123), .id = 9,
+				  .flags = IP_MORE, .part_length = 24 },
+			  .verdict = VERDICT_PASS_NO_RULE, .xdp = VERDICT_PASS_TO_TC },
+			{ .iface = ETH1,
+			  .in = { AT_ETH1, UDP_OF(40, IN2, 4000, OUT2, 123), .id = 9,
+				  .part_at = 24, .part_length = 24 },
+			  .verdict = VERDICT_PASS_NO_RULE, .xdp = VERDICT_PASS_TO_TC },
+			/* may be of another datagram */
+			{ .iface = ETH1,
+			  .in = { AT_ETH1, UDP_OF(40, IN2, 4000, OUT2, 123), .id = 9,
+				  .part_at = 24, .part_length = 24 },
+			  .verdict = VERDICT_HELD, .xdp = VERDICT_PASS_TO_TC },
+			{ .hop = EGRESS,
+			  .in = { LEAVES(ETH0, 2), UDP_OF(40, IN2, 4000, OUT2, 123), .id = 9,
+				  .part_at = 24, .part_length = 24 },
+			  .verdict = VERDICT_PASS_NO_RULE },
+			{ .hop = EGRESS,
+			  .in = { LEAVES(ETH0, 2), UDP_OF(40, IN2, 4000, OUT2, 123), .id = 9,
+				  .flags = IP_MORE, .part_length = 24 },
+			  .verdict = VERDICT_PASS_NO_RULE },
+		},
+	},
+	{
 		.name = "a later fragment under a rule without ports, its first unseen",
 		.rules = "dnat in eth0 udp -> 10.0.0.2",
 		.steps = {
