@@ -268,8 +268,8 @@ static __always_inline int protocol_may_be_covered(const struct packet *p)
 }
 
 /*
- * Its ports are unknown, and a source-NAT rule of its family asks for some, or even its protocol is:
- * it may have to stay.
+ * It has ports that are unknown, and a source-NAT rule of its family asks for some, or even its protocol
+ * is: it may have to stay.
  */
 static __always_inline int may_be_covered(const struct request *r)
 {
@@ -281,7 +281,7 @@ static __always_inline int may_be_covered(const struct request *r)
 		return 0;
 	if (!packet_is_ip4(p) && extension_is(p->tuple.proto))
 		return protocol_may_be_covered(p);
-	return r->setting_flags & ports_out;
+	return protocol_has_ports(p->tuple.proto) && r->setting_flags & ports_out;
 }
 
 /*

@@ -482,6 +482,17 @@ def fragments_portless(t):
             arrives(t, t.server, fragments(packet, size, ident), t.client, packet, order=order)
 
 
+@case("P3", "out past a rule for ports, and without ports in the first: all go on as they came, in any "
+      "order")
+def fragments_portless_out(t):
+    f, port = t.f, t.port()
+    t.load(f"masquerade out eth0 {'ipv6 ' if f.is6 else ''}udp to :53")
+    packet = (f.ip(f.client, f.server, nh=58) / ICMPv6Unknown(type=200) if f.is6 else
+              f.ip(f.client, f.server, flags=0) / ICMP(type=42)) / Raw(HUGE)
+    for ident, order in enumerate(orders(4).values(), port):
+        arrives(t, t.client, fragments(packet, ident=ident), t.server, packet, order=order)
+
+
 @case("P3", "another datagram with the id of one that has passed: its fragments wait for its own "
       "first", families=(4,))
 def fragments_again(t):

@@ -896,7 +896,7 @@ static enum verdict begin_ingress(struct walk *w)
 	return begin_untranslated(w, VERDICT_PASS_ACCEPT);
 }
 
-/* Does a rule match ports and translate sources? Then what has no ports may be meant. */
+/* Does a rule match ports and translate sources? Then what has ports that are unknown may be meant. */
 static bool asks_for_ports(const struct config *config)
 {
 	for (size_t i = 0; i < config->rule_count; i++) {
@@ -928,7 +928,8 @@ static enum verdict begin_egress(struct walk *w)
 	}
 	at = model_first_match(w->m->config, STAGE_OUT, w->place.iface, &w->p.tuple);
 	rule = rule_at(w, at);
-	if (!rule && !w->place.local && !w->p.has_ports && asks_for_ports(w->m->config)) {
+	if (!rule && !w->place.local && !w->p.has_ports && has_real_ports(&w->p.tuple) &&
+	    asks_for_ports(w->m->config)) {
 		if (w->p.broken)
 			return VERDICT_DROP_MALFORMED;
 		if (w->p.later)
