@@ -121,7 +121,7 @@ static __always_inline enum verdict begin_out(struct request *r, int *keeps)
 
 /*
  * The request's own translation, without a flow: of a static rule. An ICMP error that comes here
- * quotes what no rule translates back (icmp_error.h), and would tell an inside address.
+ * quotes what is not known (icmp_error.h), and may tell an inside address.
  */
 static __always_inline enum verdict begin_stateless(struct request *r)
 {

@@ -278,9 +278,10 @@ static __always_inline int quote_store(struct __sk_buff *skb, const struct packe
 
 /*
  * A static rule's translation, on the way out: of the error's source, if a rule covers it, or it is
- * seen as the host that the quoted packet was for.
+ * seen as the host that the quoted packet was for. That host stays as it is where no rule covers it, as
+ * behind a router that alone has one; a quote without ports does not tell.
  */
-static __always_inline int error_static_out(struct request *r)
+static __always_inline int error_static_out(struct request *r, const struct icmp_quote *q)
 {
 	const struct rule_action *rule;
 
@@ -290,7 +291,9 @@ static __always_inline int error_static_out(struct request *r)
 	if (rule && rule->kind == RULE_STATIC)
 		translate_prefix(rule, r->want.family, r->want.saddr);
 	rule = rule_find(&r->p, &r->back, STAGE_OUT, r->p.ifindex);
-	if (!rule || rule->kind != RULE_STATIC)
+	if (!rule || rule->kind == RULE_ACCEPT)
+		return q->shape & PACKET_PORTS && !address_equal(r->want.saddr, r->p.tuple.saddr);
+	if (rule->kind != RULE_STATIC)
 		return 0;
 	translate_prefix(rule, r->peer.family, r->peer.daddr);
 	if (address_equal(r->want.saddr, r->p.tuple.saddr))
@@ -302,13 +305,13 @@ static __always_inline int error_static_out(struct request *r)
  * What a static rule translates: r->peer is the quoted packet as it will be. Of its ends, the one
  * inside changes, for which its ports need not be known.
  */
-static __always_inline int error_static(struct request *r)
+static __always_inline int error_static(struct request *r, const struct icmp_quote *q)
 {
 	const struct rule_action *rule;
 
 	r->peer = r->key;
 	if (r->p.hook == HOOK_TC_EGRESS)
-		return error_static_out(r);
+		return error_static_out(r, q);
 	rule = rule_find(&r->p, &r->p.tuple, STAGE_IN, r->p.ifindex);
 	if (!rule || rule->kind != RULE_STATIC)
 		return 0;
@@ -348,7 +351,7 @@ __attribute__((noinline)) int icmp_error(struct __sk_buff *skb)
 		if (!(flags & (FLOW_SNAT | FLOW_DNAT)))
 			return VERDICT_PASS_TRACKED;
 		error_addresses(r);
-	} else if (!error_static(r)) {
+	} else if (!error_static(r, q)) {
 		return VERDICT_PASS_NO_RULE;
 	}
 	/* names a router that only its sender knows: a host heeds none from farther (RFC 1122 3.2.2.2) */

@@ -190,12 +190,35 @@ def redirects(t):
               t.server)
 
 
+@case("I1", "from inside, by a router that has a static rule, about what no rule translates")
+def static_router_alone(t):
+    if not t.xfwd:
+        raise Skip("nft lets them pass as they are")
+    f = t.f
+    masquerade = f"masquerade out eth0 {'ipv6 ' if f.is6 else ''}udp from"
+    t.load(f"static eth0 {f.pool1} <-> {f.inner_router}", f"{masquerade} {f.client}",
+           f"{masquerade} {f.inner} to :7000")
+    for kind in ("UDP", "TCP", "echo"):
+        seen = t.forward(t.server, kinds(f, t.port())[kind](f.server, f.inner), t.inner)
+        for what, mtu in (("big", 1400), ("ttl", 0)):
+            for octets in (8, None):
+                quoted = f.quote(seen, octets, seen)
+                t.translated_error(t.inner_router,
+                                   f.error(f.inner_router, f.server, what, quoted, mtu),
+                                   t.server, f.error(f.pool1, f.server, what, quoted, mtu))
+    for hidden in (f.udp(f.server, f.client, 53, 53), f.udp(f.server, f.inner, 7000, 53)):
+        t.blocked(t.inner_router, f.error(f.inner_router, f.server, "ttl", f.quote(hidden)),
+                  t.server)
+    for unknown in portless(f, f.server, f.inner):
+        t.blocked(t.inner_router, f.error(f.inner_router, f.server, "ttl", unknown), t.server)
+
+
 @case("I2", "about what no static rule translates: dropped, and counted")
 def static_unknown(t):
     if not t.xfwd:
         raise Skip("nft lets them pass as they are")
     f = t.f
-    t.one_to_one()
+    t.one_to_one(f"masquerade out eth0 {'ipv6 ' if f.is6 else ''}from {f.inner}")
     t.blocked(t.client, f.error(f.client, f.server, "ttl", f.quote(f.udp(f.server, f.inner, 53, 53))),
               t.server)
     t.blocked(t.client, f.error(f.client, f.server, "ttl", b"\0" * f.header), t.server)
