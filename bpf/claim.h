@@ -27,7 +27,7 @@ static __always_inline enum verdict begin_allowed(const struct request *r)
 
 	if (p->shape & PACKET_BAD_L4)
 		return VERDICT_DROP_MALFORMED;
-	if (protocol_is_unsupported(p->tuple.proto))
+	if (protocol_is_static_only(p->tuple.proto))
 		return VERDICT_DROP_UNSUPPORTED;
 	if (p->shape & PACKET_NO_L4)
 		return VERDICT_DROP_FRAGMENT;

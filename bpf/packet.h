@@ -242,6 +242,15 @@ static __always_inline int packet_is_ip4(const struct packet *p)
 }
 
 /*
+ * UDP-Lite and DCCP: their ports are not known here, and so none of their flows. Static rules translate
+ * them, as these change addresses alone.
+ */
+static __always_inline int protocol_is_static_only(__u8 proto)
+{
+	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
+}
+
+/*
  * The headers, read anew. Pointers are not kept from the parser on: each way through it would leave
  * the verifier with others. The offset is at most that of the longest IPv4 header:
  * XDP leaves IPv6 extension headers to tc.

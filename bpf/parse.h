@@ -199,6 +199,8 @@ static __always_inline void parse_transport(struct packet *p, void *l4, void *en
 		parse_sctp(p, l4, end, length);
 	else if (proto == (packet_is_ip4(p) ? IPPROTO_ICMP : IPPROTO_ICMPV6))
 		parse_icmp(p, l4, end, length);
+	else if (protocol_is_static_only(proto) && length < sizeof(struct udphdr))
+		p->shape |= PACKET_BAD_L4; /* its checksum is not there */
 	else /* No ports: told apart by addresses and protocol alone. */
 		p->shape |= PACKET_PORTS | PACKET_BEGINS;
 }

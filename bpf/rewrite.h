@@ -136,20 +136,15 @@ __attribute__((noinline)) int rewrite_sctp_tc(struct __sk_buff *skb, __u32 at, _
 }
 
 /*
- * UDP-Lite and DCCP have no flows here, and so keep their ports; but their checksums, which are where
- * UDP has its own, cover the addresses, which static rules change. Functions of their own to the verifier.
+ * UDP-Lite's and DCCP's checksums, which are where UDP has its own, cover the addresses. Functions of
+ * their own to the verifier.
  */
-static __always_inline int checksum_is_of_addresses(__u8 proto)
-{
-	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
-}
-
 __attribute__((noinline)) int rewrite_other_xdp(struct xdp_md *xdp, __u32 at, __u32 proto,
 						__u32 delta)
 {
 	struct udphdr *udp = (void *)(long)xdp->data + (at & 127);
 
-	if (!checksum_is_of_addresses(proto))
+	if (!protocol_is_static_only(proto))
 		return 0;
 	if ((void *)(udp + 1) > (void *)(long)xdp->data_end)
 		return -1;
@@ -163,7 +158,7 @@ __attribute__((noinline)) int rewrite_other_tc(struct __sk_buff *skb, __u32 at, 
 {
 	__u64 mangled = proto == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
 
-	if (!checksum_is_of_addresses(proto))
+	if (!protocol_is_static_only(proto))
 		return 0;
 	return bpf_l4_csum_replace(skb, at + __builtin_offsetof(struct udphdr, check), 0, delta,
 				   BPF_F_PSEUDO_HDR | mangled);

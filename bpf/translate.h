@@ -41,12 +41,6 @@ static __always_inline int address_is_no_source(const __be32 addr[4], enum famil
 	       address_is_multicast(addr, family);
 }
 
-/* Protocols whose ports the rewriter does not know: no flow can be made for them. */
-static __always_inline int protocol_is_unsupported(__u8 proto)
-{
-	return proto == IPPROTO_UDPLITE || proto == IPPROTO_DCCP;
-}
-
 #define KNUTH_HASH 2654435769ULL /* multiplicative; of 32 bits */
 
 /* One host always gets the same address of a range: the choice depends on its own address alone. */

@@ -38,6 +38,8 @@ static bool transport_is_malformed(const struct frame *frame, const struct view 
 		return length < 8 || read16(at + 4) < 8 || (!view->more && read16(at + 4) > length);
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
 		return length < 8;
 	case IPPROTO_SCTP:
 		return length < 16;

@@ -143,6 +143,11 @@ static void parse_transport(struct parsed *p, const uint8_t *at, size_t there)
 		else if (p->has_ports)
 			p->tuple.dport = read16(at + 4);
 		return;
+	case IPPROTO_UDPLITE:
+	case IPPROTO_DCCP:
+		p->broken = has < 8;
+		p->has_ports = p->begins = !p->broken;
+		return;
 	default:
 		p->has_ports = p->begins = true;
 		return;

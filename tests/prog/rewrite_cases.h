@@ -973,6 +973,19 @@ static const struct packet_case cases[] = {
 		.counters = { { 1, 1 }, { 1, 1 }, { 1, 2 } },
 	},
 	{
+		.name = "UDP-Lite and DCCP without their checksum",
+		.rules = "static eth0 198.51.100.77 <-> 10.0.0.2",
+		.steps = {
+			{ .in = { AT_ETH0, .proto = IPPROTO_UDPLITE,
+				  ENDS(OUT2, 0, ADDR(198, 51, 100, 77), 0), .payload = 7 },
+			  .verdict = VERDICT_DROP_MALFORMED },
+			{ .hop = EGRESS,
+			  .in = { LEAVES(ETH0, 2), .proto = IPPROTO_DCCP, ENDS(IN2, 0, OUT2, 0),
+				  .payload = 7 },
+			  .verdict = VERDICT_DROP_MALFORMED },
+		},
+	},
+	{
 		.name = "protocols that cannot be translated",
 		.rules = "accept in eth0 to 198.51.100.9\ndnat in eth0 -> 10.0.0.2",
 		.steps = {
