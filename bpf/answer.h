@@ -14,7 +14,11 @@
 #define ANSWER_QUOTE4  (576 - 20 - ICMP_HEADER)
 #define ANSWER_QUOTE6  (1280 - 40 - ICMP_HEADER)
 
-/* Beyond the place in a packet where any checksum begins, that of a tunnel's inner packet, too. */
+/*
+ * Beyond the place in a packet where any checksum begins. A tunnel's, of whose inner packet checksum or
+ * segments are still to be made (skb->encapsulation), is not among them: the kernel lets nobody change
+ * its length, and its sender is not told.
+ */
 #define ANSWER_CUT     1024
 
 /* For each CPU; Linux' own limits are 1000 a second for all and 50 at once. */

@@ -99,8 +99,9 @@ struct flow6 {
 };
 
 /*
- * The ports of a datagram whose first fragment was seen. An id is unique for addresses and protocol
- * (RFC 791); of IPv6 for addresses alone, as there a later fragment need not tell the protocol.
+ * What the first fragment of a datagram says: its ports if it has any, and its protocol. An id is
+ * unique for addresses and protocol (RFC 791); of IPv6 for addresses alone, as there a later fragment
+ * need not tell the protocol.
  */
 struct fragment_key {
 	__be32 saddr[4];
