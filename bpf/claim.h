@@ -78,8 +78,8 @@ static __always_inline int socket_exists(void *ctx, struct request *r,
 
 /*
  * The interface by which the routing table leads back to the packet's source, from an address that
- * differs from the packet's destination in these of its last bits. 0: no way. Where forwarding is off nothing can
- * be asked, and nothing is forwarded: the stack looks at what is delivered.
+ * differs from the packet's destination in these of its last bits. 0: no way. Where forwarding is off
+ * nothing can be asked, and nothing is forwarded: the stack looks at what is delivered.
  */
 static __always_inline int way_back(void *ctx, __u32 ifindex, __u32 differ, __u32 flags)
 {

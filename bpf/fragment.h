@@ -70,12 +70,6 @@ static __always_inline struct fragment *fragment_find(const struct request *r,
 	return known->missing || r->p.hook == HOOK_TC_EGRESS ? known : NULL;
 }
 
-/* IPv4: so many bytes of the datagram's payload. */
-static __always_inline __u32 fragment_length(const struct packet *p)
-{
-	return p->l3_length - (p->l4_offset - p->l3_offset);
-}
-
 /* Of the datagram: what its first fragment says, and where it was for if that was changed here. */
 static __always_inline int fragment_note(const struct request *r, struct fragment_room *room,
 					 __be32 daddr)
@@ -88,7 +82,7 @@ static __always_inline int fragment_note(const struct request *r, struct fragmen
 	room->fragment.proto = r->p.tuple.proto;
 	room->fragment.hook = r->p.hook;
 	room->fragment.ifindex = r->p.ifindex;
-	room->fragment.missing = -fragment_length(&r->p);
+	room->fragment.missing = -packet_l4_length(&r->p);
 	room->fragment.has_ports = !!(r->p.shape & PACKET_PORTS);
 	return bpf_map_update_elem(&fragments, &room->key.datagram, &room->fragment, BPF_ANY);
 }
@@ -122,7 +116,7 @@ static __always_inline void fragment_count(struct __sk_buff *skb, const struct r
 	    bpf_skb_load_bytes(skb, p->l3_offset + __builtin_offsetof(struct iphdr, frag_off),
 			       &word, sizeof(word)))
 		return;
-	by = word & bpf_htons(IP_MF) ? -fragment_length(p) : (bpf_ntohs(word) & IP_OFFSET) * 8U;
+	by = word & bpf_htons(IP_MF) ? -packet_l4_length(p) : (bpf_ntohs(word) & IP_OFFSET) * 8U;
 	__sync_fetch_and_add(&known->missing, by);
 }
 

@@ -68,7 +68,7 @@ static __always_inline __u32 quote_sum(const struct icmp_quote *q, __u32 sum)
 static __always_inline int quote_load(struct __sk_buff *skb, const struct packet *p,
 				      struct icmp_quote *q)
 {
-	__u32 length = p->l3_length - (p->l4_offset - p->l3_offset);
+	__u32 length = packet_l4_length(p);
 
 	if (length < ICMP_HEADER + sizeof(struct iphdr))
 		return -1;

@@ -265,6 +265,12 @@ static __always_inline void *packet_l4(const struct packet *p)
 	return packet_data(p) + (p->l4_offset & 127);
 }
 
+/* Bytes from the transport header on, or of a fragment without one, from its payload. */
+static __always_inline __u32 packet_l4_length(const struct packet *p)
+{
+	return p->l3_length - (p->l4_offset - p->l3_offset);
+}
+
 /*
  * Brings the first `length` bytes into the linear part, where the frame has that many. It is to be no
  * more than what is read: of a sent segment the headers alone are there, and for what comes after

@@ -188,7 +188,7 @@ static __always_inline void parse_icmp(struct packet *p, struct icmphdr *icmp, v
 
 static __always_inline void parse_transport(struct packet *p, void *l4, void *end)
 {
-	__u32 length = p->l3_length - (p->l4_offset - p->l3_offset);
+	__u32 length = packet_l4_length(p);
 	__u8 proto = p->tuple.proto;
 
 	if (proto == IPPROTO_TCP)

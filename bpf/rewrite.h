@@ -94,7 +94,7 @@ __attribute__((noinline)) __u32 sctp_change(__u32 from, __u32 to, __u32 length)
 /* What the checksum is of; 0 where that is not known, and so nothing of how it changes. */
 static __always_inline __u32 sctp_length(const struct packet *p)
 {
-	return p->shape & PACKET_FRAGMENT ? 0 : p->l3_length - (p->l4_offset - p->l3_offset);
+	return p->shape & PACKET_FRAGMENT ? 0 : packet_l4_length(p);
 }
 
 static __always_inline int rewrite_sctp_xdp(const struct packet *p, __u32 to)
@@ -296,7 +296,7 @@ static __always_inline int rewrite(const struct packet *p, const struct flow *f,
 static __always_inline int checksum_is_partial(const struct packet *p)
 {
 	void *end = packet_end(p);
-	__u16 check, length = p->l3_length - (p->l4_offset - p->l3_offset);
+	__u16 check, length = packet_l4_length(p);
 
 	if (p->tuple.proto == IPPROTO_TCP) {
 		struct tcphdr *tcp = packet_l4(p);
